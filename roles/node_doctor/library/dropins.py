@@ -1,0 +1,205 @@
+#!/usr/bin/python
+"""Ansible module: write a role's drop-in files and its fragment of the desired state in one call."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: dropins
+short_description: Write a role's drop-in files and its fragment of the desired state
+description:
+  - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
+  - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
+options:
+  role:
+    description: The role's name; it names the fragment.
+    type: str
+    required: true
+  files:
+    description: The files, whole. A file is this role's own; no package may own it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {type: path, required: true, description: Where.}
+      content: {type: str, required: true, description: What is in it.}
+      mode: {type: str, default: "0644", description: Octal.}
+      owner: {type: str, default: root, description: An existing user.}
+      group: {type: str, default: root, description: An existing group.}
+  knobs:
+    description: What node-doctor is to prove, see the role's README.
+    type: list
+    elements: dict
+    default: []
+  desired:
+    description: The directory of the fragments.
+    type: path
+    default: /etc/wirebook/desired.d
+author: wirebook
+"""
+
+EXAMPLES = r"""
+- name: Write the drop-ins
+  dropins:
+    role: sysctl
+    files:
+      - path: /etc/sysctl.d/60-wirebook.conf
+        content: "vm.swappiness = 10\n"
+    knobs:
+      - name: sysctl vm.swappiness
+        probe: sysctl
+        key: vm.swappiness
+        want: 10
+        source: Documentation/admin-guide/sysctl/vm.rst
+        breaks: Memory that isn't locked is swapped out while there is free memory.
+"""
+
+RETURN = r"""
+changed_paths:
+  description: The files that were written or removed, the fragment too.
+  type: list
+  elements: str
+  returned: always
+"""
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it should be."""
+
+    path: Path
+    content: str
+    mode: int
+    uid: int
+    gid: int
+
+    def current(self) -> str | None:
+        """Return the text that is there now; None where there is no such file."""
+        try:
+            return self.path.read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            return None
+
+    def is_right(self) -> bool:
+        """Whether content, mode and owners are as they should be."""
+        if self.current() != self.content:
+            return False
+        status = self.path.stat()
+        return (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (self.mode, self.uid, self.gid)
+
+    def write(self) -> None:
+        """Replace the file atomically: a killed deploy leaves the old one or the new one, never a part."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.content)
+                os.fchown(file.fileno(), self.uid, self.gid)
+                os.fchmod(file.fileno(), self.mode)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def wanted(entry: dict[str, Any]) -> File:
+    """Return the file that an entry of `files` describes. KeyError: no such user or group."""
+    return File(
+        Path(entry["path"]),
+        entry["content"],
+        int(entry["mode"], 8),
+        pwd.getpwnam(entry["owner"]).pw_uid,
+        grp.getgrnam(entry["group"]).gr_gid,
+    )
+
+
+def fragment(role: str, files: list[File], knobs: list[dict[str, Any]], desired: str) -> File:
+    """Return the role's part of the desired state."""
+    state = {"format": FORMAT, "role": role, "files": [str(file.path) for file in files], "knobs": knobs}
+    return File(Path(desired, f"{role}.json"), json.dumps(state, indent=1) + "\n", 0o644, 0, 0)
+
+
+def left_over(previous: str | None, files: list[File]) -> list[Path]:
+    """Return the files that the role's last fragment lists and this one doesn't."""
+    if previous is None:
+        return []
+    try:
+        listed = [Path(path) for path in json.loads(previous)["files"]]
+    except (ValueError, KeyError, TypeError):
+        # A damaged fragment is mended by writing it anew; what it listed is lost either way.
+        return []
+    kept = {file.path for file in files}
+    return [path for path in listed if path not in kept and path.exists()]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "role": {"type": "str", "required": True},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                },
+            },
+            "knobs": {"type": "list", "elements": "dict", "default": []},
+            "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
+        },
+        supports_check_mode=True,
+    )
+    arguments = module.params
+    try:
+        files = [wanted(entry) for entry in arguments["files"]]
+    except KeyError as error:
+        module.fail_json(
+            msg=f"The files of role {arguments['role']} need a user or group that isn't there: {error.args[0]}."
+        )
+    state = fragment(arguments["role"], files, arguments["knobs"], arguments["desired"])
+    stale = left_over(state.current(), files)
+    # The fragment is written last: node-doctor must never ask for what isn't on the disk yet.
+    off = [file for file in [*files, state] if not file.is_right()]
+    diff = [
+        {
+            "before_header": str(file.path),
+            "after_header": str(file.path),
+            "before": file.current() or "",
+            "after": file.content,
+        }
+        for file in off
+    ]
+    diff += [
+        {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
+        for path in stale
+    ]
+    if not module.check_mode:
+        for path in stale:
+            path.unlink()
+        for file in off:
+            file.write()
+    changed = [*map(str, stale), *(str(file.path) for file in off)]
+    module.exit_json(changed=bool(changed), changed_paths=changed, diff=diff)
+
+
+if __name__ == "__main__":
+    main()
