@@ -61,6 +61,12 @@ cdef class Batch:
         """Empty the batch; the memory stays."""
         self.size = 0
 
+    def truncate(self, Py_ssize_t size):
+        """Take out the records from `size` on: those of an event that turned out not to continue its book."""
+        if not 0 <= size <= self.size:
+            raise ValueError(f"the batch holds {self.size} records, which can't be cut to {size}")
+        self.size = size
+
     def append(self, uint32_t symbol, uint8_t kind, uint8_t flags=0, uint16_t aux=0, uint64_t update_id=0,
                int64_t price=0, int64_t quantity=0, uint64_t exchange_ns=0, uint64_t receive_ns=0):
         """Append one record; OverflowError when the batch is full."""

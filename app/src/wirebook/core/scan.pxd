@@ -1,0 +1,25 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from wirebook.core.records cimport Batch
+
+cdef enum:
+    NAME_LIMIT = 24
+    SLOTS = 4096  # twice the symbols of a node: probes stay short
+
+cdef struct Entry:
+    char name[NAME_LIMIT]
+    Py_ssize_t length  # 0: a free slot
+    uint32_t symbol
+    int price_decimals
+    int quantity_decimals
+
+
+cdef class DepthScanner:
+    cdef Entry* table
+    cdef readonly uint32_t symbol
+    cdef readonly uint64_t first
+    cdef readonly uint64_t last
+    cdef readonly uint64_t exchange_ns
+
+    cdef Entry* find(self, const char* name, Py_ssize_t length) noexcept nogil
+    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil
