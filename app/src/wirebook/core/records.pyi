@@ -5,8 +5,6 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-FORMAT: bytes
-
 class Kind(enum.IntFlag):
     BID = 0
     ASK = 1
