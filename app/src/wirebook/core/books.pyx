@@ -14,12 +14,13 @@ found by counting leading zeros on the way down. The tree grows at the root when
 from enum import IntEnum
 
 from libc.stdint cimport INT64_MIN
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove, memset
 
 from wirebook.core.memory cimport Arena
 from wirebook.core.records cimport (
-    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, STALE, SYMBOLS, Batch, Record, unlikely,
+    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS, Batch, Record,
+    unlikely,
 )
 from wirebook.errors import UserError
 
@@ -662,6 +663,36 @@ cdef class Books:
             return [(found[2 * index], found[2 * index + 1]) for index in range(wanted)]
         finally:
             free(found)
+
+    def snapshot(self, uint32_t symbol, Batch batch):
+        """Append a live book to `batch`: CLEAR, a record per level, LIVE; nothing for a book that isn't live.
+
+        Returns how many records. OverflowError, and an unchanged batch, when there is no room for all of them.
+        """
+        cdef Book* book = self.book(symbol)
+        cdef Side* side
+        cdef Py_ssize_t count, index, most = max(book.bid.levels, book.ask.levels)
+        cdef Py_ssize_t wanted = <Py_ssize_t> book.bid.levels + <Py_ssize_t> book.ask.levels + 2
+        cdef uint64_t update_id = book.update_id, exchange_ns = book.exchange_ns, receive_ns = book.receive_ns
+        cdef int64_t* found
+        cdef uint8_t kind
+        if book.state != STATE_LIVE:
+            return 0
+        if batch.capacity - batch.size < wanted:
+            raise OverflowError(f"{wanted} records don't fit a batch of {batch.capacity} that holds {batch.size}")
+        found = <int64_t*> malloc((2 * most + 1) * sizeof(int64_t))
+        if found == NULL:
+            raise MemoryError
+        batch.add(symbol, CLEAR, SNAPSHOT, 0, update_id, 0, 0, exchange_ns, receive_ns)
+        for kind in range(2):
+            side = &book.bid if kind == BID else &book.ask
+            count = side_levels(&self.set, side, side.levels, found)
+            for index in range(count):
+                batch.add(symbol, kind, SNAPSHOT, 0, update_id, found[2 * index], found[2 * index + 1],
+                          exchange_ns, receive_ns)
+        free(found)
+        batch.add(symbol, LIVE, SNAPSHOT | EVENT_END, 0, update_id, 0, 0, exchange_ns, receive_ns)
+        return wanted
 
     def count(self, uint32_t symbol):
         """How many levels the book holds: (bids, asks)."""

@@ -1,0 +1,101 @@
+"""Captures: raw venue traffic, one message a line: `<receive time, ns since 1970> <message as sent>`.
+
+Plain text, gzip (`.gz`) or zstd (`.zst`), told by the file's first bytes. `sim` and `replay` read them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from wirebook.errors import UserError
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def read(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (receive time in ns, message) for every line of the capture at `path`.
+
+    Raises UserError with the file and the line number for a missing or truncated file and for a line that isn't a
+    capture's. Lines before the damage have been yielded by then.
+    """
+    number = 0
+    try:
+        with _open(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                stamp, separator, message = line.rstrip(b"\r\n").partition(b" ")
+                if not separator or not message or not stamp.isdigit() or len(stamp) > 19:
+                    raise UserError(
+                        f"{path}, line {number}: expected `<ns since 1970> <message>`, found {line[:40]!r}; "
+                        "is this a capture?"
+                    )
+                yield int(stamp), message
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{path} ends or breaks off after line {number}: it is truncated; copy it again") from error
+    except gzip.BadGzipFile as error:
+        raise UserError(f"{path} is damaged after line {number}: {error}; copy it again") from error
+    except OSError as error:
+        raise UserError(f"can't read the capture {path}: {error.strerror or error}; check its name") from error
+    if number == 0:
+        raise UserError(f"the capture {path} is empty; record or copy it again")
+
+
+def _open(path: Path) -> BinaryIO:
+    raw = path.open("rb")
+    head = raw.read(4)
+    raw.seek(0)
+    if head.startswith(_GZIP):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if head == _ZSTD:
+        return cast(BinaryIO, _Zstd(raw))
+    return raw
+
+
+class _Zstd(io.BufferedReader):
+    """Lines of a zstd file; unlike the library's own reader, an end inside a frame is an error and not the end."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(_ZstdFrames(raw), 1 << 17)
+
+
+class _ZstdFrames(io.RawIOBase):
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard  # only a capture written with zstd needs it
+
+        self._raw = raw
+        self._error = zstandard.ZstdError
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._inside = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            chunk = self._frame.unused_data or self._raw.read(1 << 17)
+            if not chunk:
+                if self._inside:
+                    raise EOFError
+                return 0
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            try:
+                self._ready = self._frame.decompress(chunk)
+            except self._error as error:
+                raise zlib.error(str(error)) from error
+            self._inside = not self._frame.eof
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

@@ -1,0 +1,211 @@
+"""`wirebook feed`: one process that follows one venue and publishes its books.
+
+`connection` holds a WebSocket and its follower, `rest` fetches snapshots, `publisher` sends. This module joins them and
+prepares the process: memory, CPU, garbage collector, readiness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+
+import uvloop
+
+from wirebook.config import Config, Feed
+from wirebook.core.books import Books
+from wirebook.core.memory import Arena, lock_memory
+from wirebook.core.packet import Encoder
+from wirebook.core.udp import Sender
+from wirebook.errors import UserError
+from wirebook.feed.connection import Connection, backoff
+from wirebook.feed.publisher import Publisher
+from wirebook.feed.rest import Rest, RestError
+from wirebook.notify import notify, watchdog_interval
+from wirebook.venues import get
+from wirebook.venues.base import Instrument, Malformed, Scale, Venue
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.01
+_HEARTBEAT_SECONDS = 1.0
+_ARENA_MB_PER_SYMBOL = 4
+"""Two sides of 10,000 scattered levels."""
+
+
+def run(config: Config, venue_name: str) -> None:
+    """Follow a venue until SIGTERM or SIGINT. Raises UserError for what the configuration or the host can't provide."""
+    feed = config.feed_for(venue_name)
+    cpus = os.sched_getaffinity(0)
+    pin(feed.cpu, f"the cpu of [[feed]] {venue_name}")
+    if config.memory.lock:
+        lock_memory()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Feed(config, feed, get(venue_name), cpus).run())
+
+
+def pin(cpu: int, what: str) -> None:
+    """Run this thread on `cpu` only (-1: anywhere), and read it back. Raises UserError, which names `what`."""
+    if cpu < 0:
+        return
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} is {cpu}, which this host lacks or this process may not use; choose another") from error
+    if os.sched_getaffinity(0) != {cpu}:
+        raise UserError(f"{what} is {cpu}, but the kernel left this process on {sorted(allowed)}; see its cpuset")
+
+
+class _Feed:
+    def __init__(self, config: Config, feed: Feed, venue: Venue, cpus: Iterable[int]) -> None:
+        self._config = config
+        self._feed = feed
+        self._venue = venue
+        self._rest = Rest(feed.rest or venue.rest, cpus)
+        self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
+        self._connections: list[Connection] = []
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        work = asyncio.ensure_future(self._work())
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            notify("STOPPING=1")
+            for connection in self._connections:
+                connection.stop()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            self._rest.close()
+        _log.info("%s: stopped", self._venue.name)
+
+    async def _work(self) -> None:
+        instruments = await self._instruments()
+        config, transport, venue = self._config, self._config.transport, self._venue
+        size = min(config.memory.arena_mb, max(16, _ARENA_MB_PER_SYMBOL * len(instruments))) << 20
+        # The explicit hugepages are reserved for the book process; a feed takes transparent ones.
+        books = Books(config.book.symbols, Arena(size, "off" if config.memory.hugepages == "off" else "transparent"))
+        publisher = Publisher(
+            venue.name,
+            instruments,
+            books,
+            Encoder(venue.number, self._feed.stream, int(time.time())),
+            Sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
+            Sender(transport.snapshot_group, transport.snapshot_port, transport.interface, transport.ttl, transport.loopback),
+        )
+        most = venue.streams_per_connection
+        self._connections = [
+            Connection(
+                venue, (self._feed.websocket or venue.websocket).rstrip("/"), instruments[start : start + most], publisher,
+                self._feed.silence_seconds, lambda connection, symbol: self._wanted.put_nowait((connection, symbol)),
+            )
+            for start in range(0, len(instruments), most)
+        ]  # fmt: skip
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        await asyncio.gather(
+            *(connection.run() for connection in self._connections), self._fetch_snapshots(), self._tick(publisher, len(instruments))
+        )
+
+    async def _instruments(self) -> list[Instrument]:
+        """The configured symbols with the venue's decimals. UserError for one that the venue doesn't have."""
+        names = [symbol.instrument for symbol in self._feed.symbols]
+        scales: dict[str, Scale] = {}
+        attempt = 0
+        while True:
+            try:
+                for path in self._venue.instruments_paths(names):
+                    scales.update(await self._define(path))
+                break
+            except (RestError, Malformed) as error:
+                if isinstance(error, RestError) and error.status == 400:
+                    await self._name_unknown(names)
+                wait = max(backoff(attempt, 1.0), getattr(error, "retry_after", 0.0))
+                _log.warning("%s: can't read the instruments: %s; again in %.1f s", self._venue.name, error, wait)
+                attempt += 1
+                await asyncio.sleep(wait)
+        for name in names:
+            if name not in scales:
+                raise UserError(f"{self._venue.name} has no instrument {name}; take it out of the [[feed]]'s symbols")
+        return [Instrument(symbol.id, symbol.instrument, *scales[symbol.instrument]) for symbol in self._feed.symbols]
+
+    async def _define(self, path: str) -> Mapping[str, Scale]:
+        return self._venue.instruments(await self._rest.get(path))
+
+    async def _name_unknown(self, names: list[str]) -> None:
+        """The venue refused a list without saying why: halve it until one name is left."""
+        while len(names) > 1:
+            half = names[: len(names) // 2]
+            names = half if await self._refused(half) else names[len(names) // 2 :]
+        if await self._refused(names):
+            raise UserError(f"{self._venue.name} has no instrument {names[0]}; take it out of the [[feed]]'s symbols")
+
+    async def _refused(self, names: list[str]) -> bool:
+        try:
+            for path in self._venue.instruments_paths(names):
+                await self._define(path)
+        except RestError as error:
+            if error.status == 400:
+                return True
+            raise
+        return False
+
+    async def _fetch_snapshots(self) -> None:
+        """One at a time, spaced as the venue's budget allows; one that fails is tried again after the others."""
+        failures = 0
+        while True:
+            connection, symbol = await self._wanted.get()
+            if not connection.follower.awaits(symbol):
+                continue  # the connection was lost since, or an earlier answer did it
+            name = connection.follower.instruments[symbol].name
+            wait = self._venue.snapshot_seconds
+            try:
+                connection.snapshot(symbol, await self._rest.get(self._venue.snapshot_path(name)))
+                failures = 0
+            except RestError as error:
+                wait = max(backoff(failures, wait), error.retry_after)
+                failures += 1
+                _log.warning("%s: no snapshot of %s: %s; again in %.1f s", self._venue.name, name, error, wait)
+                self._wanted.put_nowait((connection, symbol))
+            await asyncio.sleep(wait)
+
+    async def _tick(self, publisher: Publisher, total: int) -> None:
+        """Everything that goes by the clock."""
+        watchdog = watchdog_interval()
+        ready, live_before = False, -1
+        before = time.monotonic()
+        next_heartbeat = next_watchdog = before
+        while True:
+            now = time.monotonic()
+            publisher.cycle(now - before)
+            before = now
+            if now >= next_heartbeat:
+                next_heartbeat = now + _HEARTBEAT_SECONDS
+                publisher.heartbeat(time.time_ns())
+            for connection in self._connections:
+                connection.check_silence()
+            live = sum(connection.follower.live for connection in self._connections)
+            if live != live_before:
+                live_before = live
+                notify(f"STATUS={live} of {total} books live")
+                if live == total:
+                    _log.info("%s: all %d books live", self._venue.name, total)
+                    if not ready:
+                        ready = True
+                        notify("READY=1")
+            if watchdog is not None and now >= next_watchdog:
+                next_watchdog = now + watchdog
+                notify("WATCHDOG=1")
+            await asyncio.sleep(_TICK_SECONDS)

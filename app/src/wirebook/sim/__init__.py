@@ -1,0 +1,4 @@
+"""`wirebook sim`: a venue to practise on. Real WebSocket and REST, traffic from a capture or made up.
+
+`tape` is what happens in the market, `binance` how that venue tells it, `server` the sockets.
+"""

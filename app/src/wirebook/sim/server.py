@@ -1,0 +1,237 @@
+"""The simulated venue's sockets: WebSocket and REST on one port, and the clock that plays the tape.
+
+The first REST request for a book after the start is answered from the recorded snapshot, as the venue did when the
+capture was made; later ones from the reference book at the stream's current position. So a client that subscribes
+first and then asks, as the rule wants it, sees all of the recording at any speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from wirebook.errors import UserError
+from wirebook.sim.binance import BinanceExchange, Subscription
+from wirebook.sim.reference import ReferenceBook
+from wirebook.sim.tape import Tape
+from wirebook.venues.base import Depth, Venue
+
+EXCHANGES = {"binance": BinanceExchange}
+"""The venues that can be simulated."""
+
+_BURST = 64
+"""Messages sent before the event loop gets a turn when the speed is unlimited."""
+
+
+class _Client(WSListener):
+    def __init__(self, server: Server, subscription: Subscription) -> None:
+        self.server = server
+        self.subscription = subscription
+        self.transport: WSTransport | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+        self.server.clients.add(self)
+        self.server.look()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.server.clients.discard(self)
+        self.server.slow.discard(self)
+        self.server.look()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif frame.msg_type == WSMsgType.TEXT:
+            answer = self.server.exchange.request(self.subscription, frame.get_payload_as_bytes())
+            transport.send(WSMsgType.TEXT, answer)
+            self.server.look()
+
+    def pause_writing(self) -> None:
+        self.server.slow.add(self)
+        self.server.look()
+
+    def resume_writing(self) -> None:
+        self.server.slow.discard(self)
+        self.server.look()
+
+    def send(self, raw: bytes) -> None:
+        message = self.server.exchange.deliver(self.subscription, raw)
+        if message is not None and self.transport is not None:
+            self.transport.send(WSMsgType.TEXT, message)
+
+
+class Server:
+    """A venue that plays `tape`. `speed` is a factor on the tape's clock, None for as fast as the clients read."""
+
+    def __init__(self, venue: Venue, tape: Tape, speed: float | None, loop: bool, say: Callable[..., None]) -> None:
+        self.clients: set[_Client] = set()
+        self.slow: set[_Client] = set()
+        """Clients whose socket is full."""
+        self.exchange = EXCHANGES[venue.name](tape.scales)
+        self._venue = venue
+        self._tape = tape
+        self._speed = speed
+        self._loop = loop
+        self._say = say
+        self._subscribed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._restart()
+        self.look()
+
+    def _restart(self) -> None:
+        self._books = {name: ReferenceBook(snapshot) for name, snapshot in self._tape.snapshots.items()}
+        self._asked: set[str] = set()
+
+    def look(self) -> None:
+        """Take note of who is connected, subscribed, and able to take more."""
+        for event, holds in (
+            (self._subscribed, any(client.subscription.streams for client in self.clients)),
+            (self._writable, not self.slow),
+        ):
+            if holds:
+                event.set()
+            else:
+                event.clear()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Bind and accept; returns the port, which the kernel chose if `port` is 0. Raises UserError."""
+        try:
+            self._server = await ws_create_server(self._accept, host, port, max_frame_size=1 << 16)
+        except OSError as error:
+            where = f"{host}:{port}"
+            if error.errno == errno.EADDRINUSE:
+                raise UserError(f"the address {where} is in use; name another port with --port, or 0 for any") from error
+            raise UserError(f"can't listen on {where}: {os.strerror(error.errno or 0)}; name another with --host") from error
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Stop accepting and close every connection."""
+        if self._server is not None:
+            self._server.close()
+        self._hang_up()
+        await asyncio.sleep(0)
+
+    def _hang_up(self) -> None:
+        for client in list(self.clients):
+            if client.transport is not None:
+                client.transport.send_close(WSCloseCode.GOING_AWAY)
+                client.transport.disconnect()
+
+    def _accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
+        target = request.path.decode("ascii", errors="replace")
+        if "upgrade" in request.headers:
+            subscription = self.exchange.connect(target)
+            return _Client(self, subscription) if subscription is not None else None
+        status, body = self.exchange.rest(target, self._books_for(target))
+        headers = {"Content-Type": "application/json"}
+        if status == 200:
+            response = WSUpgradeResponse.create_ok_response(body, headers)
+        else:
+            response = WSUpgradeResponse.create_error_response(status, body, headers)
+        return WSUpgradeResponseWithListener(response, None)
+
+    def _books_for(self, target: str) -> dict[str, ReferenceBook]:
+        name = self.exchange.depth_symbol(target)
+        if self._tape.recorded and name in self._tape.snapshots and name not in self._asked:
+            self._asked.add(name)
+            return {name: ReferenceBook(self._tape.snapshots[name])}
+        return self._books
+
+    async def play(self) -> None:
+        """Play the tape from the moment somebody has subscribed; again and again with `loop`."""
+        while True:
+            await self._subscribed.wait()
+            self._say("started", f"started: {len(self.clients)} connected")
+            sent = await self._play_once()
+            self._say("ended", f"end of the tape after {sent} messages", messages=sent)
+            if not self._loop:
+                return
+            self._hang_up()
+            self._restart()
+            while self.clients:
+                await asyncio.sleep(0.01)
+
+    async def _play_once(self) -> int:
+        number = 0
+        began = time.monotonic()
+        first_ns: int | None = None
+        for number, item in enumerate(self._tape.play(), start=1):
+            if self._speed is None:
+                if number % _BURST == 0:
+                    await asyncio.sleep(0)
+            else:
+                first_ns = item.at_ns if first_ns is None else first_ns
+                ahead = (item.at_ns - first_ns) / 1e9 / self._speed - (time.monotonic() - began)
+                if ahead > 0.001:
+                    await asyncio.sleep(ahead)
+            if self.slow:
+                await self._writable.wait()
+            self._send(item.message)
+        return number
+
+    def _send(self, message: Any) -> None:
+        raw = self.exchange.encode(message)
+        event = self._venue.decode(raw) if isinstance(message, bytes) else message
+        if isinstance(event, Depth):
+            self._books[event.instrument].apply(event)
+        for client in tuple(self.clients):
+            client.send(raw)
+
+
+async def serve(
+    venue: Venue, tape: Tape, speed: float | None, loop: bool, host: str, port: int, say: Callable[..., None]
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises UserError if the address can't be had."""
+    server = Server(venue, tape, speed, loop, say)
+    port = await server.listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    urls = {"websocket": f"ws://{shown}:{port}", "rest": f"http://{shown}:{port}"}
+    names = list(tape.scales)
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    say(
+        "listening",
+        f"{venue.name} listens on {urls['websocket']} and {urls['rest']} with {listed}; starts with the first subscriber",
+        **urls,
+        symbols=names,
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    playing = asyncio.ensure_future(server.play())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if playing.done():
+        playing.result()
+        await stopping
+    playing.cancel()
+    await server.close()
+
+
+def run(
+    venue: Venue, tape: Tape, *, speed: float | None, loop: bool, host: str, port: int, say: Callable[..., None]
+) -> None:
+    """Blocking form of `serve`, on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(venue, tape, speed, loop, host, port, say))

@@ -1,0 +1,31 @@
+"""One module per venue: what to subscribe to, how a message is decoded, by which rule events chain.
+
+`base` is the skeleton that they share. Nothing in here opens a socket: a follower is given messages and says what it
+wants done, so that a replay, a test and the live feed run the very same code.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from wirebook.errors import UserError
+
+if TYPE_CHECKING:
+    from wirebook.venues.base import Venue
+
+_MODULES = {"binance": "binance"}
+"""Venue name → module. The module holds a class attribute `name` for each venue it knows, see `Venue`."""
+
+
+def names() -> tuple[str, ...]:
+    """The venues that wirebook knows, in alphabetical order."""
+    return tuple(sorted(_MODULES))
+
+
+def get(name: str) -> Venue:
+    """The venue called `name`; a UserError that lists the known ones otherwise."""
+    if name not in _MODULES:
+        raise UserError(f'"{name}" is not a venue that wirebook knows; it knows {", ".join(names())}')
+    venue: Venue = import_module(f"wirebook.venues.{_MODULES[name]}").VENUES[name]
+    return venue

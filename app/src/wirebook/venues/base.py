@@ -1,0 +1,258 @@
+"""The skeleton of a venue: decoded messages, the venue's fixed facts, and the follower that keeps books in sequence.
+
+A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`), appends
+records to its sink's batch, and leaves in `wants` what must be done about it. The rules live here and in the venue's
+module; sockets, clocks and retries live in `wirebook.feed`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Protocol
+
+from wirebook.core.records import Batch
+
+Levels = Sequence[Sequence[str]]
+"""(price, quantity) pairs as the venue's own text; quantity "0" in any spelling removes the level."""
+
+
+class Malformed(ValueError):
+    """A message that breaks the venue's format: not JSON, a field missing or of the wrong type."""
+
+
+class Unrepresentable(ValueError):
+    """A price or quantity that doesn't fit the symbol's scale exactly. Never rounded: the book would be wrong."""
+
+
+class Instrument(NamedTuple):
+    """A followed instrument: the node's id, the venue's name, and the scale of its integers."""
+
+    id: int
+    name: str
+    price_decimals: int
+    quantity_decimals: int
+
+
+class Scale(NamedTuple):
+    """Decimals that hold every price and quantity of an instrument exactly."""
+
+    price_decimals: int
+    quantity_decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One incremental event. `previous` is None where the venue chains by `first` and `last` alone."""
+
+    instrument: str
+    first: int
+    last: int
+    previous: int | None
+    exchange_ns: int
+    bids: Levels
+    asks: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole book at update id `last`; `instrument` is None where the venue doesn't repeat what was asked for."""
+
+    instrument: str | None
+    last: int
+    exchange_ns: int
+    bids: Levels
+    asks: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """Best bid and ask at update id `last`, on the same scale of ids as the depth events."""
+
+    instrument: str
+    last: int
+    bid: Sequence[str]
+    ask: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that is understood and says nothing about books: a trade, the reply to a subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The venue's answer that it won't do what was asked, in its own words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Well-formed, but of a kind the venue's module has never seen. `kind` groups them, so that one is logged once."""
+
+    kind: str
+
+
+Message = Depth | Snapshot | Ticker | Ignored | Refused | Unknown
+
+_DECIMAL = re.compile(r"(\d{1,19})(?:\.(\d{1,19}))?", re.ASCII)
+_INT64_MAX = (1 << 63) - 1
+
+
+def scaled(text: str, decimals: int) -> int:
+    """`text` as an integer in units of 10^-decimals, exactly.
+
+    Raises Unrepresentable if that isn't possible without rounding or doesn't fit 63 bits, Malformed if it isn't an
+    unsigned plain decimal.
+    """
+    match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise Malformed(f"{text!r} is not a decimal number")
+    whole, fraction = match[1], (match[2] or "").rstrip("0")
+    if len(fraction) > decimals:
+        raise Unrepresentable(f"{text} has more than {decimals} decimals")
+    value = int(whole + fraction.ljust(decimals, "0"))
+    if value > _INT64_MAX:
+        raise Unrepresentable(f"{text} with {decimals} decimals doesn't fit 63 bits")
+    return value
+
+
+def decimals_of(text: str) -> int:
+    """Significant decimals of a number's text: 2 for "0.01000000"."""
+    return len(text.partition(".")[2].rstrip("0"))
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a follower has seen since it was made. All of them only grow."""
+
+    messages: int = 0
+    """Everything that arrived, whatever it was."""
+    updates: int = 0
+    """Incremental events that were applied."""
+    snapshots: int = 0
+    """Whole books that were applied."""
+    gaps: int = 0
+    """Events of a live book that didn't chain."""
+    resyncs: int = 0
+    """Books that became live again after a gap or a failed check."""
+    checksum_ok: int = 0
+    checksum_bad: int = 0
+    repeats: int = 0
+    """Events older than the book: dropped, since the book holds what they say."""
+    old_snapshots: int = 0
+    """Snapshots too old for the events at hand: asked for again."""
+    malformed: int = 0
+    unrepresentable: int = 0
+    unknown: int = 0
+    refused: int = 0
+
+    def add(self, other: Counters) -> None:
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
+
+
+@dataclass(frozen=True, slots=True)
+class WantSnapshot:
+    """Fetch the REST snapshot of this symbol id and hand it to `Follower.snapshot`."""
+
+    symbol: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantLog:
+    """Worth an operator's reading; said once per cause."""
+
+    text: str
+
+
+Want = WantSnapshot | WantLog
+
+
+class Sink(Protocol):
+    """Where a follower's records go."""
+
+    batch: Batch
+
+    def commit(self, symbol: int) -> None:
+        """The records of `symbol` appended since the last commit belong together; the batch may be drained now."""
+
+
+class Follower(ABC):
+    """Keeps the books of one connection in sequence. Every method is to be called from one thread."""
+
+    def __init__(self, instruments: Sequence[Instrument], sink: Sink) -> None:
+        self.instruments = {instrument.id: instrument for instrument in instruments}
+        self.counters = Counters()
+        self.wants: list[Want] = []
+        """What is to be done; the caller takes them out."""
+        self.live = 0
+        """How many books are whole and in sequence."""
+        self.sink = sink
+
+    @abstractmethod
+    def connected(self) -> None:
+        """The connection is up and subscribed; messages follow."""
+
+    @abstractmethod
+    def message(self, raw: bytes, receive_ns: int) -> None:
+        """One whole message of the stream, received at `receive_ns` (ns since 1970). Never raises for bad input."""
+
+    @abstractmethod
+    def awaits(self, symbol: int) -> bool:
+        """Whether a snapshot of this symbol id is still of use."""
+
+    @abstractmethod
+    def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
+        """The answer to a `WantSnapshot`."""
+
+    @abstractmethod
+    def disconnected(self, reason: int, receive_ns: int) -> None:
+        """The connection is gone: no book of it may be used. `reason` is a stale reason of the wire format."""
+
+
+class Venue(ABC):
+    """The fixed facts of a venue. An instance has no state and serves every connection."""
+
+    name: str
+    number: int
+    """On the wire, in every packet's header."""
+    websocket: str
+    rest: str
+    streams_per_connection: int
+    """Most instruments that one connection may follow."""
+    snapshot_seconds: float
+    """Least time between two REST snapshots, so that the venue's request budget lasts."""
+    connect_seconds: float
+    """Least time between two connection attempts."""
+
+    @abstractmethod
+    def connect_path(self) -> str:
+        """Appended to the WebSocket base URL."""
+
+    @abstractmethod
+    def subscriptions(self, names: Sequence[str]) -> list[bytes]:
+        """The messages that subscribe to these instruments' books, in the venue's chunk size."""
+
+    @abstractmethod
+    def instruments_paths(self, names: Sequence[str]) -> list[str]:
+        """REST paths whose answers define these instruments."""
+
+    @abstractmethod
+    def instruments(self, body: bytes) -> Mapping[str, Scale]:
+        """The scales told by one such answer, by instrument. Raises Malformed."""
+
+    @abstractmethod
+    def snapshot_path(self, name: str) -> str:
+        """REST path of an instrument's whole book."""
+
+    @abstractmethod
+    def decode(self, raw: bytes) -> Message:
+        """The slow, complete decoder: any message or REST snapshot of the venue. Raises Malformed."""
+
+    @abstractmethod
+    def follower(self, instruments: Sequence[Instrument], sink: Sink) -> Follower:
+        """A follower for one connection."""

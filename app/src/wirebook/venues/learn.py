@@ -1,0 +1,51 @@
+"""What a capture tells about its instruments. It doesn't hold the venue's definitions, so the traffic itself must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from wirebook import capture
+from wirebook.errors import UserError
+from wirebook.venues.base import Depth, Scale, Snapshot, Venue, decimals_of
+
+
+class Learned(NamedTuple):
+    """The instruments of a capture, in order of appearance."""
+
+    scales: dict[str, Scale]
+    """The fewest decimals that hold every level of the capture exactly."""
+    snapshots: dict[str, Snapshot]
+    """The first snapshot of each instrument that has one."""
+
+
+def learn(venue: Venue, path: Path) -> Learned:
+    """Read all of the capture once. Raises UserError if it is damaged, of another venue, or ambiguous."""
+    decimals: dict[str | None, list[int]] = {}
+    snapshots: dict[str | None, Snapshot] = {}
+    for number, (_, raw) in enumerate(capture.read(path), start=1):
+        try:
+            message = venue.decode(raw)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}; is this a capture of {venue.name}?") from error
+        if not isinstance(message, (Depth, Snapshot)):
+            continue
+        if isinstance(message, Snapshot):
+            snapshots.setdefault(message.instrument, message)
+        most = decimals.setdefault(message.instrument, [0, 0])
+        for price, quantity in (*message.bids, *message.asks):
+            most[0] = max(most[0], decimals_of(price))
+            most[1] = max(most[1], decimals_of(quantity))
+    names = [name for name in decimals if name is not None]
+    if not names:
+        raise UserError(f"{path} has no depth events of {venue.name}; name the venue it was recorded from with --venue")
+    if None in decimals:
+        if len(names) > 1:
+            raise UserError(f"{path} has {len(names)} instruments and a snapshot that doesn't say of which; split it")
+        nameless = decimals.pop(None)
+        decimals[names[0]] = [max(pair) for pair in zip(decimals[names[0]], nameless, strict=True)]
+        snapshots.setdefault(names[0], snapshots.pop(None))
+    return Learned(
+        {name: Scale(*decimals[name]) for name in names},
+        {name: snapshots[name] for name in names if name in snapshots},
+    )
