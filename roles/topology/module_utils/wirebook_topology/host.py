@@ -18,8 +18,8 @@ _PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 def read_host(root: Path = Path("/")) -> dict[str, Any]:
     """Return the facts of the host whose files are below `root`.
 
-    `os` {id, version, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""), `cpu_vendor`,
-    `cpus_online` (list), `manager_cpus` (list: where PID 1 may run), `siblings` {cpu: list},
+    `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
+    `cpu_vendor`, `cpus_online` (list), `manager_cpus` (list: where PID 1 may run), `siblings` {cpu: list},
     `nodes` [{node, cpus, memory_kb, hugepage_sizes_kb}],
     `nics` [{name, pci, driver, node, iommu_group, default_route}]. CPU lists are texts, sizes are in kB.
     """
@@ -62,6 +62,7 @@ def _os(path: Path) -> dict[str, str]:
     return {
         "id": fields.get("ID", ""),
         "version": fields.get("VERSION_ID", ""),
+        "codename": fields.get("VERSION_CODENAME", ""),
         "name": fields.get("PRETTY_NAME", "an unknown system"),
     }
 

@@ -1,0 +1,106 @@
+"""The module dropins, run as Ansible runs it: with its arguments as JSON on standard input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODULE = Path(__file__).parents[1] / "library/dropins.py"
+pytest.importorskip("ansible", reason="Ansible isn't installed in this environment")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
+
+
+class Host:
+    """Where the role `sysctl` writes its files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.fragment = root / "desired.d/sysctl.json"
+
+    def write(self, files: dict[str, str], *, check: bool = False, **options: Any) -> dict[str, Any]:
+        """Run the module for these files, by name."""
+        arguments = {
+            "role": "sysctl",
+            "desired": str(self.root / "desired.d"),
+            "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
+            "knobs": [{"name": "k"}],
+            "_ansible_check_mode": check,
+            "_ansible_diff": True,
+        }
+        done = subprocess.run(
+            [sys.executable, MODULE],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_files_and_fragment_are_written_once(host: Host) -> None:
+    first = host.write({"a/x.conf": "one\n"}, mode="0640")
+    assert first["changed_paths"] == [str(host.root / "a/x.conf"), str(host.fragment)]
+    assert (host.root / "a/x.conf").read_text() == "one\n"
+    assert (host.root / "a/x.conf").stat().st_mode & 0o7777 == 0o640
+    state = json.loads(host.fragment.read_text())
+    assert state == {"format": 1, "role": "sysctl", "files": [str(host.root / "a/x.conf")], "knobs": [{"name": "k"}]}
+    assert not host.write({"a/x.conf": "one\n"}, mode="0640")["changed"]
+
+
+def test_a_changed_mode_or_text_is_mended(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    (host.root / "x.conf").chmod(0o600)
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
+    assert (host.root / "x.conf").stat().st_mode & 0o7777 == 0o644
+    (host.root / "x.conf").write_bytes(b"\xff")
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
+    assert (host.root / "x.conf").read_text() == "one\n"
+
+
+def test_a_file_that_is_no_longer_listed_is_removed(host: Host) -> None:
+    host.write({"x.conf": "one\n", "y.conf": "two\n"})
+    result = host.write({"x.conf": "one\n"})
+    assert result["changed_paths"] == [str(host.root / "y.conf"), str(host.fragment)]
+    assert not (host.root / "y.conf").exists()
+
+
+def test_check_mode_writes_nothing_and_shows_the_difference(host: Host) -> None:
+    host.write({"x.conf": "one\n", "y.conf": "two\n"})
+    before = {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()}
+    result = host.write({"x.conf": "three\n", "z.conf": "four\n"}, check=True)
+    assert result["changed"]
+    assert {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()} == before
+    shown = {Path(diff["after_header"]).name: (diff["before"], diff["after"]) for diff in result["diff"]}
+    assert shown["x.conf"] == ("one\n", "three\n")
+    assert shown["y.conf"] == ("two\n", "")
+    assert shown["z.conf"] == ("", "four\n")
+
+
+def test_no_other_file_is_left_behind(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    host.write({"x.conf": "two\n"})
+    assert sorted(path.name for path in host.root.rglob("*")) == ["desired.d", "sysctl.json", "x.conf"]
+
+
+def test_a_damaged_fragment_is_mended(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    host.fragment.write_text("{")
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.fragment)]
+
+
+def test_an_unknown_group_is_a_sentence(host: Host) -> None:
+    result = host.write({"x.conf": "one\n"}, group="nobody-has-this")
+    assert result["failed"]
+    assert result["msg"].startswith("The files of role sysctl need a user or group that isn't there")
+    assert not (host.root / "x.conf").exists()

@@ -1,0 +1,62 @@
+"""Makes the role's model importable as it is on a host, and a host out of files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "module_utils"))
+
+OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n'
+ROUTE = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def add_nic(root: Path, name: str, pci: str, driver: str, node: int, group: str = "", *, virtio: bool = False) -> None:
+    """Add a NIC as sysfs shows it: /sys/class/net/NAME/device leads to the PCI device, virtio's to one below it."""
+    device = root / "sys/devices/pci0000:00" / pci
+    write(device / "numa_node", f"{node}\n")
+    (root / "sys/bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
+    (device / "driver").symlink_to(root / "sys/bus/pci/drivers" / driver)
+    if group:
+        (root / "sys/kernel/iommu_groups" / group).mkdir(parents=True, exist_ok=True)
+        (device / "iommu_group").symlink_to(root / "sys/kernel/iommu_groups" / group)
+    (root / "sys/class/net" / name).mkdir(parents=True)
+    leaf = device / "virtio0" if virtio else device
+    leaf.mkdir(exist_ok=True)
+    (root / "sys/class/net" / name / "device").symlink_to(leaf)
+
+
+@pytest.fixture
+def host_files(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of a host's files: nodes of CPUs, SMT siblings, memory of a node in MiB."""
+
+    def make(
+        nodes: tuple[str, ...] = ("0-1", "2-3"),
+        siblings: dict[int, str] | None = None,
+        memory_mib: int = 2048,
+        os_release: str = OS_RELEASE,
+        vendor: str = "GenuineIntel",
+    ) -> Path:
+        system = tmp_path / "sys/devices/system"
+        write(tmp_path / "etc/os-release", os_release)
+        write(tmp_path / "proc/cpuinfo", f"processor\t: 0\nvendor_id\t: {vendor}\n")
+        write(tmp_path / "proc/1/status", "Name:\tsystemd\nCpus_allowed_list:\t0-3\n")
+        write(system / "cpu/online", ",".join(nodes) + "\n")
+        for number, cpus in enumerate(nodes):
+            write(system / f"node/node{number}/cpulist", cpus + "\n")
+            write(system / f"node/node{number}/meminfo", f"Node {number} MemTotal:  {memory_mib * 1024} kB\n")
+            for size in (2048, 1048576):
+                write(system / f"node/node{number}/hugepages/hugepages-{size}kB/nr_hugepages", "0\n")
+        for cpu, cpus in (siblings or {}).items():
+            write(system / f"cpu/cpu{cpu}/topology/thread_siblings_list", cpus + "\n")
+        return tmp_path
+
+    return make
