@@ -41,7 +41,7 @@ def _choice(*choices: str, default: str) -> Any:
 
 
 def _boolean(default: bool) -> Any:
-    return _rule("true or false", lambda value: True, default)
+    return _rule("true or false", lambda _: True, default)
 
 
 def _text(pattern: str, allowed: str, default: Any = MISSING) -> Any:
@@ -59,7 +59,7 @@ def _is_group(value: str) -> bool:
     if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and str(int(part)) == part for part in parts):
         return False
     numbers = [int(part) for part in parts]
-    return max(numbers) <= 255 and [224, 0, 1, 0] <= numbers and numbers[0] <= 239
+    return max(numbers) <= 255 and numbers >= [224, 0, 1, 0] and numbers[0] <= 239
 
 
 def _url(*schemes: str) -> Any:
@@ -78,11 +78,15 @@ def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Node:
+    """[node]."""
+
     name: str = _text(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}", "a host name", "node")
 
 
 @dataclass(frozen=True)
 class Memory:
+    """[memory]: what every process of the engine allocates at its start."""
+
     lock: bool = _boolean(True)
     hugepages: str = _choice("auto", "explicit", "transparent", "off", default="auto")
     arena_mb: int = _between(1, 1 << 20, 256)
@@ -90,6 +94,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Transport:
+    """[transport]: from the feeds to the book process."""
+
     kind: str = _choice("udp", default="udp")
     interface: str = _text(r"[^\s/]{1,15}", "the name of a network interface", "lo")
     group: str = _group("239.192.7.1")
@@ -104,6 +110,8 @@ class Transport:
 
 @dataclass(frozen=True)
 class Book:
+    """[book]: the process that builds the books."""
+
     cpu: int = _between(-1, 4095, -1)
     poll: str = _choice("busy", "wait", default="busy")
     batch: int = _between(1, 1024, 16)
@@ -113,6 +121,8 @@ class Book:
 
 @dataclass(frozen=True)
 class Market:
+    """[market]: the shared memory that strategies read."""
+
     path: str = _text(r"/.+", "an absolute path", "/run/wirebook/market")
 
 
@@ -121,13 +131,17 @@ class Symbol:
     """One instrument that a feed follows, and the id by which the whole node knows it."""
 
     id: int = _between(0, MAX_SYMBOLS - 1)
-    instrument: str = _text(r"[A-Z0-9][A-Z0-9/_.-]{0,23}", "the venue's own name of it, in capitals, 24 characters at most")
+    instrument: str = _text(
+        r"[A-Z0-9][A-Z0-9/_.-]{0,23}", "the venue's own name of it, in capitals, 24 characters at most"
+    )
 
 
 @dataclass(frozen=True)
 class Feed:
+    """One [[feed]]: a venue and the symbols to follow."""
+
     venue: str = _rule("one of {venues}", lambda value: value in _venues())
-    symbols: tuple[Symbol, ...] = _rule("a list of { id = N, instrument = \"NAME\" } with at least one entry", bool)
+    symbols: tuple[Symbol, ...] = _rule('a list of { id = N, instrument = "NAME" } with at least one entry', bool)
     cpu: int = _between(-1, 4095, -1)
     stream: int = _between(1, 65535, 1)
     websocket: str = _url("ws", "wss")
@@ -258,7 +272,7 @@ def _check_together(config: Config) -> None:
     transport = config.transport
     if (transport.group, transport.port) == (transport.snapshot_group, transport.snapshot_port):
         raise UserError(
-            f"transport.snapshot_group = {_show(transport.snapshot_group)} with snapshot_port = {transport.snapshot_port}"
+            f"transport.snapshot_group = {_show(transport.snapshot_group)} with port {transport.snapshot_port}"
             " is the address of the incrementals; it must be another group or port"
         )
     venues: dict[str, str] = {}
@@ -267,14 +281,18 @@ def _check_together(config: Config) -> None:
     total = sum(len(feed.symbols) for feed in config.feed)
     if total > MAX_SYMBOLS:
         last = [symbol.instrument for feed in config.feed for symbol in feed.symbols][MAX_SYMBOLS]
-        raise UserError(f"the feeds name {total} symbols and a node holds {MAX_SYMBOLS}; take out {last} and those after it")
+        raise UserError(
+            f"the feeds name {total} symbols and a node holds {MAX_SYMBOLS}; take out {last} and those after it"
+        )
     for number, feed in enumerate(config.feed):
         where = f"feed[{number}]"
         if feed.venue in venues:
             raise UserError(f"{where}.venue = {_show(feed.venue)} is also {venues[feed.venue]}'s; a venue has one feed")
         venues[feed.venue] = where
         if feed.stream in streams:
-            raise UserError(f"{where}.stream = {feed.stream} is also {streams[feed.stream]}'s; each feed needs its own number")
+            raise UserError(
+                f"{where}.stream = {feed.stream} is also {streams[feed.stream]}'s; each feed needs its own number"
+            )
         streams[feed.stream] = where
         seen: set[str] = set()
         for symbol in feed.symbols:

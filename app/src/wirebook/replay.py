@@ -14,7 +14,7 @@ from wirebook import capture
 from wirebook.core.books import Books, State
 from wirebook.core.memory import Arena
 from wirebook.core.records import Batch
-from wirebook.venues.base import Instrument, Ticker, Unrepresentable, Venue, WantLog, scaled
+from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, scaled
 from wirebook.venues.learn import learn
 
 _BATCH_RECORDS = 1 << 17
@@ -74,7 +74,7 @@ class _Sink:
         self._books = books
         self._pairs = pairs
 
-    def commit(self, symbol: int) -> None:
+    def commit(self, symbol: int, /) -> None:
         books = self._books
         books.apply(self.batch)
         self.batch.clear()
@@ -85,7 +85,9 @@ class _Sink:
 def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     """Replay a capture; the report, and the lines a follower would have logged. Raises UserError for a bad capture."""
     learned = learn(venue, path)
-    instruments = {name: Instrument(number, name, *scale) for number, (name, scale) in enumerate(learned.scales.items())}
+    instruments = {
+        name: Instrument(number, name, *scale) for number, (name, scale) in enumerate(learned.scales.items())
+    }
     books = Books(len(instruments), Arena(_ARENA_BYTES, "off"))
     pairs = _Pairs()
     follower = venue.follower(list(instruments.values()), _Sink(books, pairs))
@@ -122,7 +124,7 @@ def _ticker_top(ticker: Ticker, instrument: Instrument) -> Top:
             scaled(ticker.ask[0], instrument.price_decimals),
             scaled(ticker.ask[1], instrument.quantity_decimals),
         )
-    except Unrepresentable:
+    except UnrepresentableError:
         return (None, None, None, None)
 
 

@@ -6,7 +6,7 @@ has to be lenient, and the slow one says what is wrong.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
@@ -230,4 +230,3 @@ cdef class DepthScanner:
             return batch.add(entry.symbol, LIVE, EVENT_END, 0, self.last, 0, 0, self.exchange_ns, receive_ns)
         batch.data[batch.size - 1].flags |= EVENT_END
         return True
-

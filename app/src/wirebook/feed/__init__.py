@@ -27,7 +27,7 @@ from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import Rest, RestError
 from wirebook.notify import notify, watchdog_interval
 from wirebook.venues import get
-from wirebook.venues.base import Instrument, Malformed, Scale, Venue
+from wirebook.venues.base import Instrument, MalformedError, Scale, Venue
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ def pin(cpu: int, what: str) -> None:
     try:
         os.sched_setaffinity(0, {cpu})
     except (OSError, ValueError) as error:
-        raise UserError(f"{what} is {cpu}, which this host lacks or this process may not use; choose another") from error
+        raise UserError(
+            f"{what} is {cpu}, which this host lacks or this process may not use; choose another"
+        ) from error
     if os.sched_getaffinity(0) != {cpu}:
         raise UserError(f"{what} is {cpu}, but the kernel left this process on {sorted(allowed)}; see its cpuset")
 
@@ -94,30 +96,39 @@ class _Feed:
         instruments = await self._instruments()
         config, transport, venue = self._config, self._config.transport, self._venue
         size = min(config.memory.arena_mb, max(16, _ARENA_MB_PER_SYMBOL * len(instruments))) << 20
-        # The explicit hugepages are reserved for the book process; a feed takes transparent ones.
-        books = Books(config.book.symbols, Arena(size, "off" if config.memory.hugepages == "off" else "transparent"))
+        books = Books(config.book.symbols, Arena(size, config.memory.hugepages))
         publisher = Publisher(
             venue.name,
             instruments,
             books,
             Encoder(venue.number, self._feed.stream, int(time.time())),
             Sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
-            Sender(transport.snapshot_group, transport.snapshot_port, transport.interface, transport.ttl, transport.loopback),
+            Sender(
+                transport.snapshot_group,
+                transport.snapshot_port,
+                transport.interface,
+                transport.ttl,
+                transport.loopback,
+            ),
         )
+        url = (self._feed.websocket or venue.websocket).rstrip("/")
         most = venue.streams_per_connection
-        self._connections = [
-            Connection(
-                venue, (self._feed.websocket or venue.websocket).rstrip("/"), instruments[start : start + most], publisher,
-                self._feed.silence_seconds, lambda connection, symbol: self._wanted.put_nowait((connection, symbol)),
+        for start in range(0, len(instruments), most):
+            followed = instruments[start : start + most]
+            self._connections.append(
+                Connection(venue, url, followed, publisher, self._feed.silence_seconds, self._want_snapshot)
             )
-            for start in range(0, len(instruments), most)
-        ]  # fmt: skip
         gc.collect()
         gc.freeze()
         gc.disable()
         await asyncio.gather(
-            *(connection.run() for connection in self._connections), self._fetch_snapshots(), self._tick(publisher, len(instruments))
+            *(connection.run() for connection in self._connections),
+            self._fetch_snapshots(),
+            self._tick(publisher, len(instruments)),
         )
+
+    def _want_snapshot(self, connection: Connection, symbol: int) -> None:
+        self._wanted.put_nowait((connection, symbol))
 
     async def _instruments(self) -> list[Instrument]:
         """The configured symbols with the venue's decimals. UserError for one that the venue doesn't have."""
@@ -129,7 +140,7 @@ class _Feed:
                 for path in self._venue.instruments_paths(names):
                     scales.update(await self._define(path))
                 break
-            except (RestError, Malformed) as error:
+            except (RestError, MalformedError) as error:
                 if isinstance(error, RestError) and error.status == 400:
                     await self._name_unknown(names)
                 wait = max(backoff(attempt, 1.0), getattr(error, "retry_after", 0.0))

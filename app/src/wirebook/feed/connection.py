@@ -66,7 +66,7 @@ class Connection(WSListener):
             began = time.monotonic()
             try:
                 await self._once()
-            except (OSError, WSError, asyncio.TimeoutError, ssl.SSLError) as error:
+            except (TimeoutError, OSError, WSError, ssl.SSLError) as error:
                 _log.warning("%s: can't connect to %s: %s", self.venue.name, self._url, explain(error))
             if self._stopping:
                 return

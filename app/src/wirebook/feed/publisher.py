@@ -26,7 +26,13 @@ class Publisher:
     """The sink of a feed's followers: applies records to the feed's own books and sends them."""
 
     def __init__(
-        self, venue: str, instruments: Sequence[Instrument], books: Books, encoder: Encoder, incremental: Sender, snapshot: Sender
+        self,
+        venue: str,
+        instruments: Sequence[Instrument],
+        books: Books,
+        encoder: Encoder,
+        incremental: Sender,
+        snapshot: Sender,
     ) -> None:
         self.batch = Batch(_BATCH_RECORDS)
         self._venue = venue
@@ -40,7 +46,7 @@ class Publisher:
         self._credit = 0.0
         self._due = 0.0
 
-    def commit(self, symbol: int) -> None:
+    def commit(self, _symbol: int, /) -> None:
         """Send when a packet is full; less than that waits for `flush`, at the end of what the socket had."""
         if len(self.batch) >= _PACKET_RECORDS:
             self.flush()
@@ -69,7 +75,10 @@ class Publisher:
             instrument = next(self._turn)
             self._scratch.clear()
             self._scratch.define(
-                instrument.id, f"{self._venue}:{instrument.name}", instrument.price_decimals, instrument.quantity_decimals
+                instrument.id,
+                f"{self._venue}:{instrument.name}",
+                instrument.price_decimals,
+                instrument.quantity_decimals,
             )
             self._books.snapshot(instrument.id, self._scratch)
             self._snapshot.publish(self._encoder, self._scratch, Channel.SNAPSHOT_CHANNEL)

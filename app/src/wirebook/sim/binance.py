@@ -115,7 +115,9 @@ class BinanceExchange:
             asked = [query["symbol"]] if "symbol" in query else list(self._scales)
         if not all(name in self._scales for name in asked):
             return 400, b'{"code":-1121,"msg":"Invalid symbol."}'
-        return 200, orjson.dumps({"timezone": "UTC", "symbols": [_definition(name, self._scales[name]) for name in asked]})
+        return 200, orjson.dumps(
+            {"timezone": "UTC", "symbols": [_definition(name, self._scales[name]) for name in asked]}
+        )
 
 
 def _definition(name: str, scale: Scale) -> dict[str, Any]:

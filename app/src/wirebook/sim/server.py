@@ -52,7 +52,7 @@ class _Client(WSListener):
         self.server.clients.add(self)
         self.server.look()
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def on_ws_disconnected(self, _transport: WSTransport, /) -> None:
         self.server.clients.discard(self)
         self.server.slow.discard(self)
         self.server.look()
@@ -121,8 +121,12 @@ class Server:
         except OSError as error:
             where = f"{host}:{port}"
             if error.errno == errno.EADDRINUSE:
-                raise UserError(f"the address {where} is in use; name another port with --port, or 0 for any") from error
-            raise UserError(f"can't listen on {where}: {os.strerror(error.errno or 0)}; name another with --host") from error
+                raise UserError(
+                    f"the address {where} is in use; name another port with --port, or 0 for any"
+                ) from error
+            raise UserError(
+                f"can't listen on {where}: {os.strerror(error.errno or 0)}; name another with --host"
+            ) from error
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -154,7 +158,7 @@ class Server:
 
     def _books_for(self, target: str) -> dict[str, ReferenceBook]:
         name = self.exchange.depth_symbol(target)
-        if self._tape.recorded and name in self._tape.snapshots and name not in self._asked:
+        if name is not None and self._tape.recorded and name in self._tape.snapshots and name not in self._asked:
             self._asked.add(name)
             return {name: ReferenceBook(self._tape.snapshots[name])}
         return self._books
@@ -212,7 +216,7 @@ async def serve(
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     say(
         "listening",
-        f"{venue.name} listens on {urls['websocket']} and {urls['rest']} with {listed}; starts with the first subscriber",
+        f"{venue.name} on {urls['websocket']} and {urls['rest']} with {listed}; it starts with the first subscriber",
         **urls,
         symbols=names,
     )

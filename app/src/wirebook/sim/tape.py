@@ -44,7 +44,9 @@ class CaptureTape:
     def __init__(self, venue: Venue, path: Path) -> None:
         self._venue = venue
         self._path = path
-        self.scales, self.snapshots = learn(venue, path)
+        learned = learn(venue, path)
+        self.scales: Mapping[str, Scale] = learned.scales
+        self.snapshots: Mapping[str, Snapshot] = learned.snapshots
         for name in self.scales:
             if name not in self.snapshots:
                 raise UserError(f"{path} has no REST snapshot of {name}, so no book can be served; record it with one")
@@ -78,12 +80,12 @@ class SyntheticTape:
         self._seed = seed
         self._start_ns = start_ns
         names = [f"SYN{number}USDT" for number in range(symbols)]
-        self.scales = {name: Scale(_TICK, _STEP) for name in names}
-        self.snapshots = {name: _Market(name, seed).snapshot() for name in names}
+        self.scales: Mapping[str, Scale] = {name: Scale(_TICK, _STEP) for name in names}
+        self.snapshots: Mapping[str, Snapshot] = {name: _Market(name, seed).snapshot() for name in names}
 
     def play(self) -> Iterator[Item]:
         """Events of all instruments in turn, without end."""
-        order = random.Random(self._seed)
+        order = random.Random(self._seed)  # noqa: S311 (nothing secret in it)
         markets = [_Market(name, self._seed) for name in self.scales]
         at_ns = self._start_ns
         while True:
@@ -97,7 +99,7 @@ class _Market:
 
     def __init__(self, name: str, seed: int) -> None:
         self._name = name
-        self._random = random.Random(f"{seed} {name}")
+        self._random = random.Random(f"{seed} {name}")  # noqa: S311 (nothing secret in it)
         self._last = self._random.randrange(10**9, 10**10)
         middle = round(10 ** self._random.uniform(5, 6.5))
         self._sides: tuple[dict[int, int], dict[int, int]] = ({}, {})

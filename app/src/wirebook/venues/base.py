@@ -19,11 +19,11 @@ Levels = Sequence[Sequence[str]]
 """(price, quantity) pairs as the venue's own text; quantity "0" in any spelling removes the level."""
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """A message that breaks the venue's format: not JSON, a field missing or of the wrong type."""
 
 
-class Unrepresentable(ValueError):
+class UnrepresentableError(ValueError):
     """A price or quantity that doesn't fit the symbol's scale exactly. Never rounded: the book would be wrong."""
 
 
@@ -105,18 +105,18 @@ _INT64_MAX = (1 << 63) - 1
 def scaled(text: str, decimals: int) -> int:
     """`text` as an integer in units of 10^-decimals, exactly.
 
-    Raises Unrepresentable if that isn't possible without rounding or doesn't fit 63 bits, Malformed if it isn't an
-    unsigned plain decimal.
+    Raises UnrepresentableError if that isn't possible without rounding or doesn't fit 63 bits, and MalformedError if
+    it isn't an unsigned plain decimal.
     """
     match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise Malformed(f"{text!r} is not a decimal number")
+        raise MalformedError(f"{text!r} is not a decimal number")
     whole, fraction = match[1], (match[2] or "").rstrip("0")
     if len(fraction) > decimals:
-        raise Unrepresentable(f"{text} has more than {decimals} decimals")
+        raise UnrepresentableError(f"{text} has more than {decimals} decimals")
     value = int(whole + fraction.ljust(decimals, "0"))
     if value > _INT64_MAX:
-        raise Unrepresentable(f"{text} with {decimals} decimals doesn't fit 63 bits")
+        raise UnrepresentableError(f"{text} with {decimals} decimals doesn't fit 63 bits")
     return value
 
 
@@ -151,6 +151,7 @@ class Counters:
     refused: int = 0
 
     def add(self, other: Counters) -> None:
+        """Add another follower's."""
         for entry in fields(self):
             setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
@@ -177,7 +178,7 @@ class Sink(Protocol):
 
     batch: Batch
 
-    def commit(self, symbol: int) -> None:
+    def commit(self, symbol: int, /) -> None:
         """The records of `symbol` appended since the last commit belong together; the batch may be drained now."""
 
 
@@ -243,7 +244,7 @@ class Venue(ABC):
 
     @abstractmethod
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
-        """The scales told by one such answer, by instrument. Raises Malformed."""
+        """The scales told by one such answer, by instrument. Raises MalformedError."""
 
     @abstractmethod
     def snapshot_path(self, name: str) -> str:
@@ -251,7 +252,7 @@ class Venue(ABC):
 
     @abstractmethod
     def decode(self, raw: bytes) -> Message:
-        """The slow, complete decoder: any message or REST snapshot of the venue. Raises Malformed."""
+        """The slow, complete decoder: any message or REST snapshot of the venue. Raises MalformedError."""
 
     @abstractmethod
     def follower(self, instruments: Sequence[Instrument], sink: Sink) -> Follower:

@@ -18,13 +18,12 @@ import orjson
 from wirebook.core.records import Batch, Flag, Kind, Reason
 from wirebook.core.scan import DepthScanner
 from wirebook.venues.base import (
-    Counters,
     Depth,
     Follower,
     Ignored,
     Instrument,
     Levels,
-    Malformed,
+    MalformedError,
     Message,
     Refused,
     Scale,
@@ -32,7 +31,7 @@ from wirebook.venues.base import (
     Snapshot,
     Ticker,
     Unknown,
-    Unrepresentable,
+    UnrepresentableError,
     Venue,
     WantLog,
     WantSnapshot,
@@ -135,7 +134,7 @@ class BinanceFollower(Follower):
             return
         try:
             message = self._venue.decode(raw)
-        except Malformed as error:
+        except MalformedError as error:
             self.counters.malformed += 1
             self._say("malformed", f"a message that can't be decoded ({error}) is counted and ignored: {_cut(raw)}")
             return
@@ -155,11 +154,13 @@ class BinanceFollower(Follower):
         track = self._by_name.get(event.instrument)
         if track is None:
             self.counters.unknown += 1
-            self._say(f"instrument {event.instrument}", f"events of {event.instrument} were not asked for and are ignored")
+            self._say(
+                f"instrument {event.instrument}", f"events of {event.instrument} were not asked for and are ignored"
+            )
             return
         try:
             self._append(track.instrument, event, Flag(0), receive_ns)
-        except (Malformed, Unrepresentable) as error:
+        except (MalformedError, UnrepresentableError) as error:
             self.sink.batch.truncate(mark)
             self._refuse(track, error, receive_ns)
             return
@@ -167,14 +168,16 @@ class BinanceFollower(Follower):
             _whole(self.sink.batch, track.instrument.id, event.last, event.exchange_ns, receive_ns)
         self._chain(track, _Event(event.first, event.last, event.exchange_ns, raw, receive_ns), mark)
 
-    def _refuse(self, track: _Track, error: Malformed | Unrepresentable, receive_ns: int) -> None:
+    def _refuse(self, track: _Track, error: MalformedError | UnrepresentableError, receive_ns: int) -> None:
         """A level that can't be held exactly would make the book wrong: it is stale until a new snapshot."""
-        if isinstance(error, Unrepresentable):
+        if isinstance(error, UnrepresentableError):
             self.counters.unrepresentable += 1
         else:
             self.counters.malformed += 1
         name = track.instrument.name
-        self._say(f"level {name}", f"{name}: a level can't be held exactly ({error}); its book is stale until a new snapshot")
+        self._say(
+            f"level {name}", f"{name}: a level can't be held exactly ({error}); its book is stale until a new snapshot"
+        )
         self._lose(track, receive_ns)
 
     def _chain(self, track: _Track, event: _Event, mark: int) -> None:
@@ -213,7 +216,9 @@ class BinanceFollower(Follower):
         if track.state is _State.LIVE:
             self.counters.gaps += 1
             name = track.instrument.name
-            self.wants.append(WantLog(f"{name}: gap after id {track.at}, the next event begins at {event.first}: resync"))
+            self.wants.append(
+                WantLog(f"{name}: gap after id {track.at}, the next event begins at {event.first}: resync")
+            )
         else:
             self.counters.old_snapshots += 1
         self._lose(track, event.receive_ns)
@@ -233,7 +238,9 @@ class BinanceFollower(Follower):
         """Readers are told that the book is stale, if they have one."""
         if track.state in (_State.LIVE, _State.UNCHAINED):
             self.live -= track.state is _State.LIVE
-            self.sink.batch.append(track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns)
+            self.sink.batch.append(
+                track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
+            )
             self.sink.commit(track.instrument.id)
 
     def _inline_snapshot(self, message: Snapshot, receive_ns: int) -> None:
@@ -254,10 +261,12 @@ class BinanceFollower(Follower):
         try:
             message = self._venue.decode(body)
             if not isinstance(message, Snapshot):
-                raise Malformed(f"not a snapshot: {_cut(body)}")
-        except Malformed as error:
+                raise MalformedError(f"not a snapshot: {_cut(body)}")
+        except MalformedError as error:
             self.counters.malformed += 1
-            self._say(f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again")
+            self._say(
+                f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again"
+            )
             self.wants.append(WantSnapshot(symbol))
             return
         self._apply_snapshot(track, message, receive_ns)
@@ -270,7 +279,7 @@ class BinanceFollower(Follower):
         batch.append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, snapshot.last, 0, 0, snapshot.exchange_ns, receive_ns)
         try:
             self._append(track.instrument, snapshot, Flag.SNAPSHOT, receive_ns)
-        except (Malformed, Unrepresentable) as error:
+        except (MalformedError, UnrepresentableError) as error:
             batch.truncate(mark)
             track.state = _State.UNCHAINED  # so that another one is asked for
             self._refuse(track, error, receive_ns)
@@ -285,8 +294,13 @@ class BinanceFollower(Follower):
 
     def _append(self, instrument: Instrument, message: Depth | Snapshot, flags: Flag, receive_ns: int) -> None:
         """The message's levels as records; the last one of an incremental event ends it."""
-        symbol, price_decimals, quantity_decimals = instrument.id, instrument.price_decimals, instrument.quantity_decimals
-        levels = [(Kind.BID, *level) for level in message.bids] + [(Kind.ASK, *level) for level in message.asks]
+        symbol, price_decimals, quantity_decimals = (
+            instrument.id,
+            instrument.price_decimals,
+            instrument.quantity_decimals,
+        )
+        levels = [(Kind.BID, price, quantity) for price, quantity in message.bids]
+        levels += [(Kind.ASK, price, quantity) for price, quantity in message.asks]
         for left, (kind, price, quantity) in enumerate(levels, start=1 - len(levels)):
             self.sink.batch.append(
                 symbol,
@@ -341,7 +355,8 @@ class BinanceSpot(Venue):
         streams = [f"{name.lower()}@depth@100ms" for name in names]
         chunks = [streams[n : n + self._streams_per_message] for n in range(0, len(streams), self._streams_per_message)]
         return [
-            orjson.dumps({"method": "SUBSCRIBE", "params": chunk, "id": number}) for number, chunk in enumerate(chunks, 1)
+            orjson.dumps({"method": "SUBSCRIBE", "params": chunk, "id": number})
+            for number, chunk in enumerate(chunks, 1)
         ]
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
@@ -354,32 +369,33 @@ class BinanceSpot(Venue):
         try:
             return {
                 entry["symbol"]: Scale(
-                    decimals_of(_filter(entry, "PRICE_FILTER")["tickSize"]), decimals_of(_filter(entry, "LOT_SIZE")["stepSize"])
+                    decimals_of(_filter(entry, "PRICE_FILTER")["tickSize"]),
+                    decimals_of(_filter(entry, "LOT_SIZE")["stepSize"]),
                 )
                 for entry in orjson.loads(body)["symbols"]
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Malformed(f"not an exchangeInfo answer: {_cut(body)}") from error
+            raise MalformedError(f"not an exchangeInfo answer: {_cut(body)}") from error
 
     def snapshot_path(self, name: str) -> str:
         """REST path of an instrument's book."""
         return f"/api/v3/depth?symbol={quote(name)}&limit={self._snapshot_levels}"
 
     def decode(self, raw: bytes) -> Message:
-        """Any message of the stream, or a REST depth answer. Raises Malformed."""
+        """Any message of the stream, or a REST depth answer. Raises MalformedError."""
         try:
             message = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            raise Malformed(f"not JSON: {error}") from error
+            raise MalformedError(f"not JSON: {error}") from error
         if not isinstance(message, dict):
-            raise Malformed("not a JSON object")
+            raise MalformedError("not a JSON object")
         data = message.get("data", message) if "stream" in message else message
         if not isinstance(data, dict):
-            raise Malformed("data is not a JSON object")
+            raise MalformedError("data is not a JSON object")
         try:
             return self._message(data)
         except (KeyError, TypeError) as error:
-            raise Malformed(f"a field is missing or of the wrong type: {error}") from error
+            raise MalformedError(f"a field is missing or of the wrong type: {error}") from error
 
     def follower(self, instruments: Sequence[Instrument], sink: Sink) -> BinanceFollower:
         """A follower for one connection."""
@@ -390,16 +406,19 @@ class BinanceSpot(Venue):
         if kind == "depthUpdate":
             first, last = _id(data["U"]), _id(data["u"])
             if first > last:
-                raise Malformed(f"U {first} is greater than u {last}")
+                raise MalformedError(f"U {first} is greater than u {last}")
             exchange_ns = _id(data["E"]) * 1_000_000
             if exchange_ns >= 1 << 64:
-                raise Malformed(f"E {data['E']} is no time in milliseconds")
+                raise MalformedError(f"E {data['E']} is no time in milliseconds")
             return Depth(_text(data["s"]), first, last, None, exchange_ns, _levels(data["b"]), _levels(data["a"]))
         if "lastUpdateId" in data:
             return Snapshot(None, _id(data["lastUpdateId"]), 0, _levels(data["bids"]), _levels(data["asks"]))
         if kind is None and {"u", "s", "b", "B", "a", "A"} <= data.keys():
             return Ticker(
-                _text(data["s"]), _id(data["u"]), (_text(data["b"]), _text(data["B"])), (_text(data["a"]), _text(data["A"]))
+                _text(data["s"]),
+                _id(data["u"]),
+                (_text(data["b"]), _text(data["B"])),
+                (_text(data["a"]), _text(data["A"])),
             )
         if kind == "trade" or ("result" in data and data["result"] is None):
             return Ignored()
@@ -417,20 +436,20 @@ def _filter(entry: dict[str, Any], kind: str) -> dict[str, str]:
 
 def _id(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise Malformed(f"{value!r} is not an id")
+        raise MalformedError(f"{value!r} is not an id")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise Malformed(f"{value!r} is not text")
+        raise MalformedError(f"{value!r} is not text")
     return value
 
 
 def _levels(value: object) -> Levels:
     """The [price, quantity] pairs of one side, checked in shape; their digits are checked when they are scaled."""
     if not isinstance(value, list) or not all(isinstance(level, list) and len(level) >= 2 for level in value):
-        raise Malformed("a side is not a list of [price, quantity]")
+        raise MalformedError("a side is not a list of [price, quantity]")
     return [(_text(level[0]), _text(level[1])) for level in value]
 
 

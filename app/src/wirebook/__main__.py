@@ -1,0 +1,5 @@
+"""`python -m wirebook`."""
+
+from wirebook.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,181 @@
+"""`wirebook check`: whether this host and user can give what the configuration asks for.
+
+Run before a release goes live. It changes nothing; every verdict says what was found and what was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from wirebook.config import Config
+
+_MEGABYTE = 1 << 20
+_HUGEPAGE_KB = 2048
+_LOCKED_BESIDES_ARENA = 128 * _MEGABYTE
+"""The interpreter, its libraries and the batches: what a locked process holds besides its arena."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one thing that the configuration asks for."""
+
+    name: str
+    verdict: Literal["PASS", "FAIL", "NOT-RUN"]
+    text: str
+
+
+def check(config: Config) -> list[Result]:
+    """All verdicts, in the order of the configuration's sections."""
+    return [*_memory(config), *_transport(config), *_cpus(config), *_market(config)]
+
+
+def as_text(results: list[Result]) -> str:
+    """A line per verdict, for a person."""
+    width = max(len(result.name) for result in results)
+    return "\n".join(f"{result.verdict:7}  {result.name:{width}}  {result.text}" for result in results)
+
+
+def as_json(results: list[Result]) -> str:
+    """A list of objects with name, verdict and text."""
+    return json.dumps([asdict(result) for result in results])
+
+
+def _memory(config: Config) -> Iterator[Result]:
+    name = "memory.lock"
+    if not config.memory.lock:
+        yield Result(name, "NOT-RUN", "memory is not to be locked")
+    else:
+        asked = config.memory.arena_mb * _MEGABYTE + _LOCKED_BESIDES_ARENA
+        soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // _MEGABYTE} MB"
+        if _capable("CAP_IPC_LOCK"):
+            yield Result(name, "PASS", "this process may lock any amount (CAP_IPC_LOCK)")
+        elif soft == resource.RLIM_INFINITY or soft >= asked:
+            yield Result(name, "PASS", f"the memlock limit is {shown}")
+        else:
+            yield Result(
+                name,
+                "FAIL",
+                f"the memlock limit is {shown}, about {asked // _MEGABYTE} MB are needed: raise LimitMEMLOCK",
+            )
+    yield _hugepages(config)
+
+
+def _hugepages(config: Config) -> Result:
+    name, policy = "memory.hugepages", config.memory.hugepages
+    needed = -(-config.memory.arena_mb * 1024 // _HUGEPAGE_KB)
+    free = _number(Path(f"/sys/kernel/mm/hugepages/hugepages-{_HUGEPAGE_KB}kB/free_hugepages"))
+    mode = _text(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
+    transparent = "[always]" in mode or "[madvise]" in mode
+    if policy == "off":
+        return Result(name, "NOT-RUN", "hugepages are not asked for")
+    if policy != "transparent" and free is not None and free >= needed:
+        return Result(name, "PASS", f"{free} free hugepages of 2 MB, {needed} needed")
+    if policy == "explicit":
+        return Result(name, "FAIL", f"{free or 0} free hugepages of 2 MB, {needed} needed: raise vm.nr_hugepages")
+    if transparent:
+        return Result(name, "PASS", f"transparent hugepages ({mode}); {free or 0} free explicit ones")
+    if policy == "auto":
+        return Result(
+            name,
+            "PASS",
+            f"normal pages will be used: {free or 0} free hugepages, transparent ones are {mode or 'absent'}",
+        )
+    return Result(name, "FAIL", f"transparent hugepages are {mode or 'absent'}: set them to madvise")
+
+
+def _transport(config: Config) -> Iterator[Result]:
+    transport = config.transport
+    if transport.interface in {name for _, name in socket.if_nameindex()}:
+        yield Result("transport.interface", "PASS", f"{transport.interface} is there")
+    else:
+        there = ", ".join(name for _, name in socket.if_nameindex())
+        yield Result("transport.interface", "FAIL", f"there is no {transport.interface}; there are {there}")
+    name, asked = "transport.receive_buffer", transport.receive_buffer
+    most = _number(Path("/proc/sys/net/core/rmem_max"))
+    if _capable("CAP_NET_ADMIN"):
+        yield Result(name, "PASS", f"{asked} bytes, past net.core.rmem_max by CAP_NET_ADMIN")
+    elif most is None:
+        yield Result(name, "NOT-RUN", "net.core.rmem_max can't be read")
+    elif most >= asked:
+        yield Result(name, "PASS", f"net.core.rmem_max is {most}, {asked} needed")
+    else:
+        yield Result(name, "FAIL", f"net.core.rmem_max is {most}, {asked} needed: raise it")
+
+
+def _cpus(config: Config) -> Iterator[Result]:
+    allowed = os.sched_getaffinity(0)
+    wanted = [("book.cpu", config.book.cpu), *((f"feed {feed.venue} cpu", feed.cpu) for feed in config.feed)]
+    taken: dict[int, str] = {}
+    for name, cpu in wanted:
+        if cpu < 0:
+            yield Result(name, "NOT-RUN", "not pinned")
+        elif cpu not in (_online() or allowed):
+            yield Result(name, "FAIL", f"this host has no CPU {cpu} online")
+        elif cpu in taken:
+            yield Result(
+                name, "FAIL", f"CPU {cpu} is also {taken[cpu]}'s: two busy processes on one CPU stop each other"
+            )
+        elif cpu not in allowed and not _settable(cpu):
+            yield Result(name, "FAIL", f"CPU {cpu} is outside this process's cpuset, {sorted(allowed)}")
+        else:
+            yield Result(name, "PASS", f"CPU {cpu} can be had")
+        taken.setdefault(cpu, name)
+
+
+def _settable(cpu: int) -> bool:
+    """Whether this thread may move to `cpu`; it moves back at once."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError:
+        return False
+    os.sched_setaffinity(0, before)
+    return True
+
+
+def _market(config: Config) -> Iterator[Result]:
+    path = Path(config.market.path)
+    if path.exists():
+        usable = os.access(path, os.W_OK)
+        yield Result("market.path", "PASS" if usable else "FAIL", f"{path} is {'' if usable else 'not '}writable")
+        return
+    directory = path.parent
+    if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
+        yield Result("market.path", "PASS", f"{directory} is writable")
+    else:
+        yield Result("market.path", "FAIL", f"{directory} is not a directory that this user may write to: create it")
+
+
+def _online() -> set[int]:
+    """CPUs that run, from a list such as 0-3,6; empty if the kernel doesn't say."""
+    ranges = [part.partition("-") for part in _text(Path("/sys/devices/system/cpu/online")).split(",") if part]
+    return {cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)}
+
+
+def _capable(name: str) -> bool:
+    """Whether this process has a capability in effect."""
+    bit = {"CAP_NET_ADMIN": 12, "CAP_IPC_LOCK": 14}[name]
+    for line in _text(Path("/proc/self/status")).splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> bit & 1)
+    return False
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text.isdigit() else None

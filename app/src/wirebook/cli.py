@@ -1,0 +1,263 @@
+"""The command line: what can be said, and nothing of what is done. Commands are imported when used."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wirebook.errors import UserError
+
+USER_ERROR = 2
+"""Exit code for what the user can mend; a failure while running is 1."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `wirebook` with the process's arguments, or with those given; returns the exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        _log_to_stderr(options.verbose)
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"wirebook: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `wirebook top | head`: nobody reads any more. Python would complain again when it flushes at exit.
+        sys.stdout = None
+        return 0
+    return code
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.DEBUG if verbose else logging.INFO)
+    if not verbose:
+        logging.getLogger("picows").setLevel(logging.ERROR)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wirebook",
+        description="Order books from exchange feeds: WebSocket in, multicast out, top of book in shared memory.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser.add_argument("--verbose", action="store_true", help="log everything, not only what an operator needs")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    feed = commands.add_parser(
+        "feed", help="follow a venue and publish its books", description="Follow a venue and publish its books."
+    )
+    feed.add_argument("venue", help="a venue that has a [[feed]] in the configuration")
+    _add_config(feed)
+    feed.set_defaults(run=_feed)
+
+    book = commands.add_parser(
+        "book",
+        help="build the books of all feeds in shared memory",
+        description="Build the books of all feeds in shared memory.",
+    )
+    _add_config(book)
+    book.set_defaults(run=_book)
+
+    sim = commands.add_parser(
+        "sim",
+        help="simulate a venue over real WebSocket and REST",
+        description="Simulate a venue: replay a capture, or make traffic up. Runs until interrupted.",
+    )
+    sim.add_argument("--venue", default="binance", help="the venue to be (default: %(default)s)")
+    source = sim.add_mutually_exclusive_group(required=True)
+    source.add_argument("--replay", type=Path, metavar="CAPTURE", help="replay this capture (plain, .gz or .zst)")
+    source.add_argument("--synthetic", action="store_true", help="make traffic up")
+    sim.add_argument(
+        "--speed", type=_speed, metavar="SPEED", default="recorded",
+        help='"recorded", "max", or a factor such as 10 (default: %(default)s)',
+    )  # fmt: skip
+    sim.add_argument(
+        "--loop", action="store_true", help="at the end, close all connections and start over, as a venue's restart"
+    )
+    sim.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    sim.add_argument(
+        "--port", type=_port, default=0, help="TCP port of both services; 0 takes a free one (default: %(default)s)"
+    )
+    sim.add_argument(
+        "--symbols", type=_count(2048), default=1, metavar="N", help="synthetic: instruments (default: %(default)s)"
+    )
+    sim.add_argument(
+        "--rate", type=_rate, default=20.0, metavar="N", help="synthetic: events a second in all (default: %(default)s)"
+    )
+    sim.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="S",
+        help="synthetic: the same seed makes the same market (default: %(default)s)",
+    )
+    _add_json(sim)
+    sim.set_defaults(run=_sim)
+
+    top = commands.add_parser("top", help="show the books", description="Show the top of every book, live.")
+    _add_config(top)
+    top.add_argument("--once", action="store_true", help="show them once and leave")
+    _add_json(top)
+    top.set_defaults(run=_top)
+
+    replay = commands.add_parser(
+        "replay",
+        help="rebuild the books of a capture and check them",
+        description="Rebuild the books of a capture without a network, and count what went well and what didn't.",
+    )
+    replay.add_argument("capture", type=Path, metavar="CAPTURE", help="plain, .gz or .zst")
+    replay.add_argument("--venue", default="binance", help="the venue it was recorded from (default: %(default)s)")
+    _add_json(replay)
+    replay.set_defaults(run=_replay)
+
+    check = commands.add_parser(
+        "check",
+        help="check the configuration, and that this host can run it",
+        description="Check the configuration, and that this host and user can run it. Exits 1 if anything fails.",
+    )
+    _add_config(check)
+    _add_json(check)
+    check.set_defaults(run=_check)
+
+    demo = commands.add_parser(
+        "demo",
+        help="simulated venue, feed, books and top, all on this machine",
+        description="Run a simulated venue, a feed and the books on the loopback interface and show them, as any user.",
+    )
+    demo.add_argument(
+        "--replay", type=Path, metavar="CAPTURE", help="replay this Binance spot capture instead of made-up traffic"
+    )
+    demo.add_argument(
+        "--seconds",
+        type=_count(3600),
+        default=15,
+        metavar="N",
+        help="how long to show the books (default: %(default)s)",
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from wirebook import __version__
+
+        print(f"wirebook {__version__}")
+        parser.exit()
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=Path("/etc/wirebook/engine.toml"), metavar="FILE", help="(default: %(default)s)"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _speed(text: str) -> float | None:
+    named = {"recorded": 1.0, "max": None}
+    if text in named:
+        return named[text]
+    try:
+        return _rate(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f'{text} is neither "recorded" nor "max" nor a factor greater than 0'
+        ) from error
+
+
+def _rate(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number greater than 0")
+    return number
+
+
+class _count:  # noqa: N801 (reads as a type in an argument's definition)
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= self._most:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {self._most}")
+        return int(text)
+
+
+def _feed(options: argparse.Namespace) -> int:
+    from wirebook import config, feed
+
+    feed.run(config.load(options.config), options.venue)
+    return 0
+
+
+def _book(options: argparse.Namespace) -> int:
+    from wirebook import book, config
+
+    book.run(config.load(options.config))
+    return 0
+
+
+def _top(options: argparse.Namespace) -> int:
+    from wirebook import config, top
+
+    top.run(config.load(options.config), once=options.once, as_json=options.json)
+    return 0
+
+
+def _sim(options: argparse.Namespace) -> int:
+    from wirebook import sim, venues
+
+    def say(event: str, text: str, **details: object) -> None:
+        print(json.dumps({"event": event, **details}) if options.json else f"wirebook sim: {text}", flush=True)
+
+    venue = venues.get(options.venue)
+    tape: sim.Tape = (
+        sim.SyntheticTape(options.symbols, options.rate, options.seed)
+        if options.synthetic
+        else sim.CaptureTape(venue, options.replay)
+    )
+    sim.run(venue, tape, speed=options.speed, loop=options.loop, host=options.host, port=options.port, say=say)
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from wirebook import replay, venues
+
+    report, notes = replay.replay(venues.get(options.venue), options.capture)
+    for note in notes:
+        logging.getLogger(__name__).warning("%s", note)
+    print(json.dumps(asdict(report)) if options.json else replay.table(report))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from wirebook import check, config
+
+    results = check.check(config.load(options.config))
+    print(check.as_json(results) if options.json else check.as_text(results))
+    return 1 if any(result.verdict == "FAIL" for result in results) else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from wirebook import demo
+
+    return demo.run(options.replay, options.seconds)
