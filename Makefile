@@ -1,0 +1,148 @@
+# The one entry to wirebook: `make` lists what there is. Everything a target needs is installed by the target, once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Another fleet: make deploy INVENTORY=inventory/production HOST=colo1, or export INVENTORY once.
+INVENTORY ?= inventory/lab
+HOST ?=
+
+PLAY := ansible-playbook -i $(INVENTORY)
+PYTEST := python -m pytest --quiet
+# Twice quiet: errors only.
+PIP := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+# Refuses a HOST that the inventory doesn't know, and tells which it does.
+define need_host
+@hosts=$$(ansible nodes -i $(INVENTORY) --list-hosts | tail -n +2 | xargs); \
+case " $$hosts " in \
+*" $(HOST) "*) ;; \
+*) echo "$(if $(HOST),There is no host $(HOST) in $(INVENTORY),Say which host): make $@ HOST=... with one of: $$hosts" >&2; exit 2 ;; \
+esac
+endef
+
+.PHONY: deploy verify
+deploy: .venv/.requirements-controller .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
+	$(need_host)
+	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
+	@$(PLAY) playbooks/deploy.yml --limit $(HOST)
+
+verify: .venv/.requirements-controller .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
+	$(need_host)
+	@$(PLAY) playbooks/verify.yml --limit $(HOST)
+
+# --- the twin ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lab lab-stop lab-reset lab-ssh
+lab lab-stop lab-reset lab-ssh: HOST := $(or $(HOST),lab1)
+lab: .venv/.requirements-controller .cache/packages-lab ## build and boot the digital twin (HOST=lab1)
+	$(need_host)
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=started
+
+lab-stop: .venv/.requirements-controller ## shut the twin down
+	$(need_host)
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=stopped
+
+lab-reset: .venv/.requirements-controller ## shut the twin down and delete its disk: the next start is a bare image
+	$(need_host)
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=absent
+
+lab-ssh: ## log in to the twin
+	@ssh -F $(or $(LAB_DIR),.lab)/$(HOST)/ssh_config $(HOST)
+
+# --- the engine -------------------------------------------------------------------------------------------------------
+
+APP_SOURCES := $(shell find app -path app/tests -prune -o -path app/build -prune -o -name __pycache__ -prune -o -type f -print)
+
+.PHONY: app demo
+app: .venv/.wirebook ## build the engine for this machine's CPU: .venv/bin/wirebook
+.venv/.wirebook: .venv/.requirements-app .venv/.requirements-build .cache/packages-app $(APP_SOURCES)
+	@echo "Building the engine for this CPU (a minute the first time)"
+	@$(PIP) install --no-deps --no-build-isolation --force-reinstall \
+		--config-settings=setup-args=-Dmarch=native --config-settings=build-dir=$(CURDIR)/.cache/app-build ./app
+	@touch $@
+
+demo: app ## show the whole flow on this machine: venue, feed, multicast, books
+	@wirebook demo
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j2')
+# Python outside the package: node-doctor, modules, tests of roles.
+OTHER_PYTHON = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!app' ':!*.j2') $(shell git ls-files --cached --others --exclude-standard '*.py' ':!app')
+
+.PHONY: lint unit integration molecule twin test
+lint: .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
+	@yamllint --strict .
+	@ansible-lint --quiet
+	@ansible-inventory -i inventory/example --list >/dev/null
+	@ruff check --quiet --config app/pyproject.toml app $(OTHER_PYTHON)
+	@cd app && mypy --no-error-summary
+	@cython-lint --max-line-length 120 app/src
+	@shellcheck $(SHELL_SCRIPTS)
+
+unit: .venv/.requirements-test .venv/.wirebook ## units: the engine's and the roles' models (seconds)
+	@$(PYTEST) --rootdir=app --ignore=app/tests/integration app/tests
+	@$(PYTEST) roles
+
+integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
+	@$(PYTEST) --rootdir=app app/tests/integration
+
+molecule: .venv/.requirements-test .venv/.requirements-controller .cache/packages-test ## roles on Debian 12 and 13 containers
+	@molecule/run
+
+twin: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
+	@$(PYTEST) --verbose --capture=no molecule/twin
+
+test: ## all of the above, one after another; what CI runs
+	@for stage in lint unit integration molecule twin; do \
+		printf '\n== %s\n' "$$stage"; started=$$SECONDS; \
+		$(MAKE) "$$stage"; \
+		printf '== %s passed in %d s\n' "$$stage" $$((SECONDS - started)); \
+	done
+
+# --- prerequisites ----------------------------------------------------------------------------------------------------
+
+.cache:
+	@mkdir -p $@
+
+# Debian 13's own QEMU has the igb model; on Debian 12 the role lab fetches one that has.
+QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -ge 13 ] 2>/dev/null && echo qemu-system-x86)
+PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
+PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
+PACKAGES_app := gcc libc6-dev python3-dev
+PACKAGES_test := shellcheck podman slirp4netns runc mmdebstrap debian-archive-keyring
+
+.cache/packages-%: Makefile | .cache
+	@tools/debian-packages "work with $*" $(PACKAGES_$*)
+	@touch $@
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "wirebook needs Python 3.11 to 3.13: name one with make PYTHON=python3.11 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/debian-packages "make a virtual environment" python3-venv
+	@echo "Making the virtual environment .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.requirements-%: requirements/%.txt .venv/pyvenv.cfg
+	@echo "Installing requirements/$*.txt into .venv"
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+.PHONY: requirements
+requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the newest versions that requirements/*.in allow
+	@cd requirements && for set in controller app build test; do \
+		uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.11 $$set.in --output-file $$set.txt; \
+	done
