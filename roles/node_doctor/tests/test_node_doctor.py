@@ -373,6 +373,14 @@ def test_table_names_the_knob_the_values_and_the_reason(sysctl: Tree) -> None:
     )
 
 
+def test_table_gives_one_reason_for_all_that_share_it(container: Tree) -> None:
+    names = ("a", "b")
+    container.desire(*({"name": name, "probe": "cpulist", "path": "/x", "want": "1"} for name in names))
+    done = container.run()
+    assert done.returncode == 0
+    assert "\n0 PASS, 0 FAIL, 2 NOT-RUN\nNOT-RUN a, b: this is a podman container" in done.stdout
+
+
 def test_only_the_named_roles(sysctl: Tree) -> None:
     sysctl.desire({"name": "x", "probe": "text", "path": "/nowhere", "want": "1"}, role="limits")
     assert [knob["name"] for knob in sysctl.report("--role", "sysctl")["knobs"]] == ["s"]
