@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wirebook.core.build_info import VERSION as __version__
+    from wirebook.core.market import MarketView
 
-__all__ = ["__version__"]
+    __version__: str
+
+__all__ = ["MarketView", "__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -14,4 +16,8 @@ def __getattr__(name: str) -> object:
         from wirebook.core.build_info import VERSION
 
         return VERSION
+    if name == "MarketView":
+        from wirebook.core.market import MarketView
+
+        return MarketView
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -62,7 +62,8 @@ near = st.integers(-200, 200)
 far = st.integers(-(2**63), 2**63 - 1)
 edges = st.sampled_from([0, -1, 1, 63, 64, 4095, 4096, 2**62, -(2**62), 2**63 - 1, -(2**63)])
 level = st.tuples(
-    st.sampled_from([Kind.BID, Kind.ASK]), near | near | far | edges, st.just(0) | st.integers(1, 5) | st.just(2**63 - 1)
+    st.sampled_from([Kind.BID, Kind.ASK]),
+    near | near | far | edges, st.just(0) | st.integers(1, 5) | st.just(2**63 - 1)
 )
 
 

@@ -3,7 +3,7 @@
 The layout and the reasons for it are in docs/hot-path.md.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from wirebook.core.memory cimport Arena
 from wirebook.core.records cimport NAME_BYTES, Record
@@ -38,6 +38,10 @@ cdef struct Book:
     Side ask
     uint64_t exchange_ns
     uint64_t receive_ns
+
+cdef inline uint64_t side_key(Side* side, int64_t price) noexcept nogil:
+    # Flipping the sign bit makes signed order unsigned; flipping all the others as well turns it round.
+    return <uint64_t> price ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> side.flip))
 
 cdef struct Pool:
     char* lines

@@ -4,7 +4,7 @@ A side is a radix tree over the price, six bits a level, in which every object i
 of 64 ticks, an inner node 64 leaves or nodes; both begin with a bitmap of what they hold. Real books are sparse away
 from the touch (1.4 levels a page on Binance spot BTCUSDT, 6 on USD-M ETHUSDT), so a line is *packed* while it can be: a
 leaf of up to 7 levels, a node of up to 14 children, in order behind the bitmap, found by counting ones below the bit.
-Beyond that it is *spread*: the line then refers to parts, lines that are indexed directly (8 levels or 16 children each).
+Beyond that it is *spread*: the line then refers to parts, lines that are indexed directly (8 levels or 16 children).
 
 Keys are prices mapped so that unsigned order is the order of preference, hence the best level is the highest key and is
 found by counting leading zeros on the way down. The tree grows at the root when a price lies outside, up to the whole
@@ -13,14 +13,13 @@ found by counting leading zeros on the way down. The tree grows at the root when
 
 from enum import IntEnum
 
-from libc.stdint cimport INT64_MIN
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
 from wirebook.core.memory cimport Arena
 from wirebook.core.records cimport (
-    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS, Batch, Record,
-    unlikely,
+    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS, Batch,
+    Record, unlikely,
 )
 from wirebook.errors import UserError
 
@@ -190,11 +189,6 @@ cdef void node_pack(Pool* pool, uint32_t* slot) noexcept nogil:
 cdef inline uint64_t above(uint64_t key, int height) noexcept nogil:
     """What a tree of this height has in common in all its keys."""
     return key >> (6 * (height + 1)) if height < HEIGHT_MAX else 0
-
-
-cdef inline uint64_t key_of(Side* side, int64_t price) noexcept nogil:
-    # Flipping the sign bit makes signed order unsigned; flipping all the others as well turns it round.
-    return <uint64_t> price ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> side.flip))
 
 
 cdef inline int64_t price_of(Side* side, uint64_t key) noexcept nogil:
@@ -517,8 +511,6 @@ cdef void control(BookSet* books, Book* book, const Record* record) noexcept nog
         book.price_decimals = record.aux & 0xFF
         book.quantity_decimals = record.aux >> 8
         memcpy(books.names + NAME_BYTES * <size_t> record.symbol, &record.update_id, NAME_BYTES)
-        if books.on_event != NULL:
-            books.on_event(books.context, book)
     elif record.kind != HEARTBEAT:
         books.counters.unknown_kind += 1
 
@@ -555,7 +547,7 @@ cdef inline void apply(BookSet* books, const Record* record) noexcept nogil:
     book.receive_ns = record.receive_ns
     books.counters.updates += 1
     side = &book.bid if record.kind == BID else &book.ask
-    key = key_of(side, record.price)
+    key = side_key(side, record.price)
     if record.quantity != 0:
         if unlikely(pool_dry(&books.pool)) and not tree_has(books, side, key):
             exhausted(books, book)
@@ -599,26 +591,33 @@ cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) n
         apply(books, records + index)
 
 
+cdef void append_side(BookSet* books, Book* book, Side* side, uint8_t kind, Batch batch, int64_t* levels) noexcept:
+    cdef Py_ssize_t count = side_levels(books, side, side.levels, levels), index
+    for index in range(count):
+        batch.add(book.symbol, kind, SNAPSHOT, 0, book.update_id, levels[2 * index], levels[2 * index + 1],
+                  book.exchange_ns, book.receive_ns)
+
+
 cdef class Books:
     """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
 
-    The headers take 168 bytes a symbol; everything else of the arena becomes the common pool of cache lines. A level
-    takes between 10 and about 130 bytes of it, by how densely the book is filled around it.
+    The headers take 168 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the common pool of cache
+    lines. A level takes between 9 and some 130 bytes of it, by how densely the book is filled around it.
     """
 
-    def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True):
+    def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
         cdef size_t lines
         if not 0 < symbols <= SYMBOLS:
-            raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols, or use a second node")
+            raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols or add a node")
         self.arena = Arena(64 << 20) if arena is None else arena
-        if self.arena.free < symbols * (sizeof(Book) + NAME_BYTES) + (RESERVE + LINES_MIN * symbols) * LINE:
+        if self.arena.free < symbols * (sizeof(Book) + NAME_BYTES) + (RESERVE + LINES_MIN * symbols) * LINE + leave:
             raise UserError(
                 f"an arena of {self.arena.size >> 20} MB has no room for {symbols} books: "
                 "raise memory.arena_mb, or lower book.symbols"
             )
         self.set.books = <Book*> self.arena.take(symbols * sizeof(Book))
         self.set.names = <char*> self.arena.take(symbols * NAME_BYTES)
-        lines = self.arena.free // LINE
+        lines = (self.arena.free - leave) // LINE
         self.set.pool.lines = <char*> self.arena.take(lines * LINE)
         self.set.pool.total = <uint32_t> min(lines, <size_t> 1 << 31)
         self.set.pool.fresh = 1  # reference 0 says "none"
@@ -665,34 +664,24 @@ cdef class Books:
             free(found)
 
     def snapshot(self, uint32_t symbol, Batch batch):
-        """Append a live book to `batch`: CLEAR, a record per level, LIVE; nothing for a book that isn't live.
+        """Append a LIVE book to `batch` as the records that make it: CLEAR, all levels, LIVE; of any other, nothing.
 
-        Returns how many records. OverflowError, and an unchanged batch, when there is no room for all of them.
+        OverflowError when the batch has no room for them; then nothing was appended.
         """
         cdef Book* book = self.book(symbol)
-        cdef Side* side
-        cdef Py_ssize_t count, index, most = max(book.bid.levels, book.ask.levels)
-        cdef Py_ssize_t wanted = <Py_ssize_t> book.bid.levels + <Py_ssize_t> book.ask.levels + 2
-        cdef uint64_t update_id = book.update_id, exchange_ns = book.exchange_ns, receive_ns = book.receive_ns
         cdef int64_t* found
-        cdef uint8_t kind
         if book.state != STATE_LIVE:
-            return 0
-        if batch.capacity - batch.size < wanted:
-            raise OverflowError(f"{wanted} records don't fit a batch of {batch.capacity} that holds {batch.size}")
-        found = <int64_t*> malloc((2 * most + 1) * sizeof(int64_t))
+            return
+        if batch.size + book.bid.levels + book.ask.levels + 2 > batch.capacity:
+            raise OverflowError(f"the batch has no room for {book.bid.levels + book.ask.levels} levels")
+        found = <int64_t*> calloc(2 * max(book.bid.levels, book.ask.levels) + 1, sizeof(int64_t))
         if found == NULL:
             raise MemoryError
-        batch.add(symbol, CLEAR, SNAPSHOT, 0, update_id, 0, 0, exchange_ns, receive_ns)
-        for kind in range(2):
-            side = &book.bid if kind == BID else &book.ask
-            count = side_levels(&self.set, side, side.levels, found)
-            for index in range(count):
-                batch.add(symbol, kind, SNAPSHOT, 0, update_id, found[2 * index], found[2 * index + 1],
-                          exchange_ns, receive_ns)
+        batch.add(symbol, CLEAR, SNAPSHOT, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
+        append_side(&self.set, book, &book.bid, BID, batch, found)
+        append_side(&self.set, book, &book.ask, ASK, batch, found)
+        batch.add(symbol, LIVE, SNAPSHOT | EVENT_END, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
         free(found)
-        batch.add(symbol, LIVE, SNAPSHOT | EVENT_END, 0, update_id, 0, 0, exchange_ns, receive_ns)
-        return wanted
 
     def count(self, uint32_t symbol):
         """How many levels the book holds: (bids, asks)."""

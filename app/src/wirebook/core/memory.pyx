@@ -1,4 +1,4 @@
-"""Memory of the hot processes: one arena taken at start, on hugepages where the host has them, locked and faulted in."""
+"""Memory of the hot processes: one arena taken at start, on hugepages where the host has them."""
 
 import errno
 import os
@@ -37,9 +37,9 @@ POLICIES = ("auto", "explicit", "transparent", "off")
 cdef class Arena:
     """`size` bytes (rounded up to 2 MB) of zeroed, private memory, faulted in before the constructor returns.
 
-    `policy` is `memory.hugepages` of the configuration. `auto` takes explicit 2 MB hugepages (hugetlb), else transparent
-    ones, else normal pages; `explicit` and `transparent` take that or raise UserError; `off` takes normal pages. `kind`
-    tells what was obtained, `huge_bytes` how much of it the kernel really backs with hugepages.
+    `policy` is `memory.hugepages` of the configuration. `auto` takes explicit 2 MB hugepages (hugetlb), else
+    transparent ones, else normal pages; `explicit` and `transparent` take that or raise UserError; `off` takes normal
+    pages. `kind` tells what was obtained, `huge_bytes` how much of it the kernel really backs with hugepages.
 
     Allocation only ever moves forward; the arena goes back to the kernel as a whole, with the object.
     """
@@ -60,8 +60,8 @@ cdef class Arena:
         self._map_normal(policy != "off")
         if policy == "transparent" and self.kind != "transparent":
             raise UserError(
-                "the kernel gave no transparent hugepages: write madvise to /sys/kernel/mm/transparent_hugepage/enabled, "
-                "or set memory.hugepages to \"auto\""
+                "the kernel gave no transparent hugepages: write madvise to "
+                "/sys/kernel/mm/transparent_hugepage/enabled, or set memory.hugepages to \"auto\""
             )
 
     def __dealloc__(self):
@@ -108,7 +108,7 @@ cdef class Arena:
         cdef size_t rounded = (size + LINE - 1) // LINE * LINE
         cdef void* address = self.base + self.used
         if rounded > self.size - self.used:
-            raise MemoryError(f"the arena has {self.size - self.used} bytes left of {self.size}, {rounded} were asked for")
+            raise MemoryError(f"the arena has {self.size - self.used} bytes left, {rounded} were asked for")
         self.used += rounded
         return address
 
@@ -134,15 +134,17 @@ def _transparent_bytes(address):
 
 
 def lock_memory():
-    """mlockall(MCL_CURRENT | MCL_FUTURE): no page of this process, now or later, leaves memory. UserError says why not."""
+    """mlockall(MCL_CURRENT | MCL_FUTURE): no page of this process leaves memory any more. UserError says why not."""
     if mlockall(MCL_CURRENT | MCL_FUTURE) != 0:
         raise UserError(lock_failure(c_errno))
 
 
 def lock_failure(int code):
     """The sentence for an errno of mlockall(2)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    limits = " and ".join("unlimited" if limit == resource.RLIM_INFINITY else f"{limit // 1024} KB" for limit in (soft, hard))
+    limits = " and ".join(
+        "unlimited" if limit == resource.RLIM_INFINITY else f"{limit // 1024} KB"
+        for limit in resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    )
     if code == errno.ENOMEM:
         return (
             f"memory can't be locked, RLIMIT_MEMLOCK is too small (soft and hard: {limits}; the process has "

@@ -8,8 +8,8 @@ from wirebook.core.clock cimport wall_ns
 from wirebook.core.records cimport CLEAR, RECORD_BYTES, Batch, Record, unlikely
 
 FAULT_NAMES = (
-    "valid", "too_short", "bad_magic", "bad_version", "bad_channel", "bad_count", "bad_length", "bad_sequence", "bad_flags",
-    "too_many_streams",
+    "valid", "too_short", "bad_magic", "bad_version", "bad_channel", "bad_count", "bad_length", "bad_sequence",
+    "bad_flags", "too_many_streams",
 )
 PLACE_NAMES = ("next", "first", "gap", "restart", "late", "invalid")
 
@@ -27,7 +27,9 @@ class Packet(NamedTuple):
 
 
 cdef class Encoder:
-    """Makes the packets of one publisher: `venue` and `stream` are its numbers, `epoch` its start in seconds since 1970.
+    """Makes the packets of one publisher.
+
+    `venue` and `stream` are its numbers, `epoch` its start in seconds since 1970: higher than at any earlier start.
 
     Each channel counts its own sequence from 1. A snapshot's CLEAR is stamped with the sequence of the last incremental
     packet made before it: that is how a reader knows which incrementals the snapshot holds already. So give a whole
@@ -190,12 +192,8 @@ cdef class Sequencer:
         """Packets by fault, and for each stream what became of its packets."""
         return {
             **{FAULT_NAMES[fault]: self.faults[fault] for fault in range(FAULTS)},
-            "streams": [
-                {
-                    "venue": self.streams[n].venue, "stream": self.streams[n].stream, "channel": self.streams[n].channel,
-                    "epoch": self.streams[n].epoch, "packets": self.streams[n].packets, "gaps": self.streams[n].gaps,
-                    "lost": self.streams[n].lost, "late": self.streams[n].late, "restarts": self.streams[n].restarts,
-                }
+            "streams": [self.streams[n] for n in range(self.used)],
+        }
                 for n in range(self.used)
             ],
         }

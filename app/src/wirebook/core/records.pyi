@@ -1,7 +1,6 @@
 import enum
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 

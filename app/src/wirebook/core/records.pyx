@@ -6,7 +6,9 @@ from libc.string cimport memcpy, memset
 from posix.stdlib cimport posix_memalign
 
 # Read by numpy and memoryview; field order and sizes are those of the wire.
-cdef const char* FORMAT = b"T{<I:symbol:B:kind:B:flags:<H:aux:<Q:update_id:<q:price:<q:quantity:<Q:exchange_ns:<Q:receive_ns:}"
+cdef const char* FORMAT = (
+    b"T{<I:symbol:B:kind:B:flags:<H:aux:<Q:update_id:<q:price:<q:quantity:<Q:exchange_ns:<Q:receive_ns:}"
+)
 
 
 cdef class Batch:

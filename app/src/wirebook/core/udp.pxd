@@ -36,7 +36,7 @@ cdef class Sender:
     cdef readonly uint64_t dropped
     cdef readonly int last_error
 
-    cdef void send_records(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil
+    cdef void send(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil
     cdef void flush(self, unsigned int count) noexcept nogil
 
 

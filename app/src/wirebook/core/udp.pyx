@@ -1,6 +1,5 @@
 """UDP multicast: many packets a system call, without the GIL, with everything that the kernel can tell about them."""
 
-import errno
 import ipaddress
 import os
 import socket
@@ -13,7 +12,7 @@ from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 from posix.time cimport timespec
 
-from wirebook.core.packet cimport PACKET_BYTES, PACKET_RECORDS, SNAPSHOT_CHANNEL, Encoder
+from wirebook.core.packet cimport PACKET_RECORDS, SNAPSHOT_CHANNEL, Encoder
 from wirebook.core.records cimport Batch, Record, unlikely
 from wirebook.errors import UserError
 
@@ -94,14 +93,15 @@ cdef class Sender:
             self.socket.connect((_group(group), port))
         except OSError as error:
             raise UserError(
-                f"can't send to {group}:{port} through {interface!r}: {error.strerror}; is the interface up, with an address?"
+                f"can't send to {group}:{port} through {interface!r} ({error.strerror}): "
+                "bring the interface up, with an address"
             ) from None
         self.fd = self.socket.fileno()
 
     def __dealloc__(self):
         free(self.slots)
 
-    cdef void send_records(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
+    cdef void send(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
         cdef unsigned int filled = 0
         cdef Py_ssize_t part
         while count > 0:
@@ -139,7 +139,7 @@ cdef class Sender:
         if channel > SNAPSHOT_CHANNEL:
             raise ValueError(f"there is no channel {channel}")
         with nogil:
-            self.send_records(encoder, batch.data, batch.size, channel)
+            self.send(encoder, batch.data, batch.size, channel)
 
     def close(self):
         """Close the socket; publish() only counts drops from then on."""
@@ -235,7 +235,7 @@ cdef class Receiver:
         return count
 
     def poll(self, int timeout_ms=0):
-        """Up to 32 packets, as (bytes, kernel's receive time in ns since 1970); waits at most `timeout_ms` for the first."""
+        """Up to 32 packets, as (bytes, kernel's receive time, ns since 1970); waits up to `timeout_ms` for the first."""
         cdef int count
         cdef pollfd waiting
         waiting.fd = self.fd

@@ -1,0 +1,20 @@
+/* The one loop that every book, ours and the floors', is timed in. */
+#include "clock.h"
+#include "record.h"
+
+typedef void apply_batch(void *books, const struct record *records, ptrdiff_t count);
+
+/* Nanoseconds for all records in batches of `batch`; with `laps`, also those of each batch. */
+uint64_t drive(apply_batch *apply, void *books, const struct record *records, ptrdiff_t count, ptrdiff_t batch, uint64_t *laps)
+{
+    uint64_t start = steady_ns(), before = start;
+    for (ptrdiff_t done = 0; done < count; done += batch) {
+        apply(books, records + done, count - done < batch ? count - done : batch);
+        if (laps != NULL) {
+            uint64_t now = steady_ns();
+            *laps++ = now - before;
+            before = now;
+        }
+    }
+    return steady_ns() - start;
+}

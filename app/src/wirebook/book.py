@@ -1,0 +1,93 @@
+"""`wirebook book`: the one process that keeps all books of a node and publishes them in shared memory."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+
+from wirebook.config import Config
+from wirebook.core import cpu
+from wirebook.core.books import Books
+from wirebook.core.engine import Engine, memory_bytes
+from wirebook.core.market import MarketWriter
+from wirebook.core.memory import Arena, lock_memory, locked_bytes
+from wirebook.core.udp import Receiver
+from wirebook.notify import notify, watchdog_interval
+
+_TURN_SECONDS = 0.1
+"""How long the engine runs before it looks at signals, metrics and the watchdog: a stop takes no longer than this."""
+_STATUS_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config, audit: Path | None = None) -> None:
+    """Keep the books until SIGTERM or SIGINT. `audit` gets a line for every event published, see `Engine`."""
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    engine = _engine(config, audit)
+    cpu.freeze_gc()
+    notify("READY=1")
+    _log.info("ready")
+    watchdog = watchdog_interval() or _STATUS_SECONDS
+    due = 0.0
+    try:
+        while not stopping:
+            engine.run(_TURN_SECONDS)
+            now = time.monotonic()
+            if now >= due:
+                notify(f"WATCHDOG=1\nSTATUS={engine.live()} books live")
+                due = now + watchdog
+    finally:
+        notify("STOPPING=1")
+        engine.market.close()
+    _log.info("stopped: %s", ", ".join(f"{name} {value}" for name, value in engine.counters().items() if value))
+
+
+def _engine(config: Config, audit: Path | None) -> Engine:
+    """Everything that can fail, fails here, before the process says that it is ready."""
+    transport, book = config.transport, config.book
+    if book.cpu >= 0:
+        cpu.pin(book.cpu, "book.cpu")
+        _log.info("pinned to CPU %d", book.cpu)
+    arena = Arena(config.memory.arena_mb << 20, config.memory.hugepages)
+    _log.info("arena of %d MB on %s pages (%d MB huge)", arena.size >> 20, arena.kind, arena.huge_bytes >> 20)
+    books = Books(book.symbols, arena, book.prefetch, leave=memory_bytes())
+    market = MarketWriter(config.market.path, book.symbols)
+    incremental, snapshot = (
+        Receiver(group, port, transport.interface, transport.receive_buffer, transport.busy_poll_us)
+        for group, port in (
+            (transport.group, transport.port),
+            (transport.snapshot_group, transport.snapshot_port),
+        )
+    )
+    _log.info(
+        "joined %s:%d and %s:%d on %s, receive buffers of %d bytes",
+        transport.group, transport.port, transport.snapshot_group, transport.snapshot_port, transport.interface,
+        incremental.buffer_bytes,
+    )  # fmt: skip
+    for note in incremental.notes:  # the other's are the same
+        _log.warning("%s", note)
+    engine = Engine(
+        books,
+        market,
+        incremental,
+        snapshot,
+        arena,
+        batch=book.batch,
+        busy=book.poll == "busy",
+        audit=audit,
+    )
+    if config.memory.lock:
+        lock_memory()
+        _log.info("locked %d MB of memory", locked_bytes() >> 20)
+    _log.info("%d books, market cache in %s, %s polling", book.symbols, config.market.path, book.poll)
+    return engine

@@ -1,0 +1,35 @@
+from os import PathLike
+
+from typing_extensions import Buffer
+
+from wirebook.core.books import Books
+from wirebook.core.market import MarketWriter
+from wirebook.core.memory import Arena
+from wirebook.core.udp import Receiver
+
+def memory_bytes(history: int = 65536) -> int: ...
+
+class Engine:
+    books: Books
+    market: MarketWriter
+    recoveries: int
+    stale_marks: int
+    foreign: int
+    def __init__(
+        self,
+        books: Books,
+        market: MarketWriter,
+        incremental: Receiver | None = None,
+        snapshot: Receiver | None = None,
+        arena: Arena | None = None,
+        batch: int = 16,
+        busy: bool = False,
+        silence: float = 3.0,
+        history: int = 65536,
+        audit: str | PathLike[str] | None = None,
+    ) -> None: ...
+    def run(self, seconds: float) -> None: ...
+    def process(self, data: Buffer) -> None: ...
+    def check_silence(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def live(self) -> int: ...

@@ -1,0 +1,442 @@
+"""The book process's loop: packets in, books kept, market cache out, without the GIL.
+
+Books are rebuilt so that they are never wrong and LIVE at once. Each snapshot says up to which incremental packet it
+holds the publisher's updates. From the first incremental packet of a gapless run on, records of symbols that have no
+whole book are kept in the history. A snapshot becomes a LIVE book when the run covers everything after it, with the
+kept records that are newer applied on top. Otherwise the next cycle of the snapshot channel will do.
+"""
+
+import os
+
+from libc.errno cimport errno as c_errno
+from libc.stdint cimport int64_t
+from libc.stdio cimport fclose, fflush, fopen, fprintf
+from libc.string cimport memcpy, memset
+
+from wirebook.core.atomics cimport pause
+from wirebook.core.books cimport STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, side_best
+from wirebook.core.clock cimport steady_ns, wall_ns
+from wirebook.core.market cimport MarketWriter
+from wirebook.core.memory cimport Arena
+from wirebook.core.packet cimport (
+    AFTER_GAP, HEADER_BYTES, LATE, NEXT, RESTARTED, SNAPSHOT_CHANNEL, Header, Sequencer, Stream,
+)
+from wirebook.core.records cimport (
+    ASK, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
+    unlikely,
+)
+from wirebook.core.udp cimport SLOT_BYTES, Receiver
+from wirebook.errors import UserError
+
+cdef extern from "<poll.h>" nogil:
+    enum: POLLIN
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
+
+cdef enum:
+    TICK_NS = 50000000         # between two heartbeats
+    SNAPSHOT_EVERY = 64        # bursts of incrementals between two looks at the snapshot channel
+    SPINS = 256                # empty looks between two looks at the clock
+    WAIT_MS = 10
+    HISTORY = 65536            # records: half a second of a busy venue, while a snapshot takes a few packets
+    SLOT_WORDS = 192           # SLOT_BYTES of eight bytes each
+
+
+cdef void on_event(void* context, Book* book) noexcept nogil:
+    publish(<Engine> context, book)
+
+
+cdef void publish(Engine engine, Book* book) noexcept nogil:
+    cdef int64_t bid, bid_quantity, ask, ask_quantity
+    if unlikely(engine.quiet):
+        return
+    if unlikely(book.reason == POOL_EXHAUSTED):
+        engine.gates[book.symbol] = 0  # only a snapshot can help
+    engine.market.publish(&engine.books.set, book, book.state, book.reason, engine.now)
+    if unlikely(engine.audit != NULL):
+        side_best(&engine.books.set, &book.bid, &bid, &bid_quantity)
+        side_best(&engine.books.set, &book.ask, &ask, &ask_quantity)
+        fprintf(engine.audit, "%u,%llu,%u,%lld,%lld,%lld,%lld\n", book.symbol, <unsigned long long> book.update_id,
+                <unsigned> book.state, <long long> bid, <long long> bid_quantity, <long long> ask,
+                <long long> ask_quantity)
+
+
+def memory_bytes(uint32_t history=HISTORY):
+    """What an engine takes of its arena."""
+    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + 4096
+
+
+cdef class Engine:
+    """Keeps `books` by the packets of `incremental` and `snapshot`, and publishes them in `market`.
+
+    `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
+    source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`
+    records can be kept while books are rebuilt, in memory of `arena`. `audit` is a file that gets a line for every
+    event published: symbol, update id, state, bid price and quantity, ask price and quantity.
+    """
+
+    def __cinit__(self, Books books not None, MarketWriter market not None, Receiver incremental=None,
+                  Receiver snapshot=None, Arena arena=None, Py_ssize_t batch=16, bint busy=False, double silence=3.0,
+                  uint32_t history=HISTORY, audit=None):
+        assert sizeof(Kept) == 64
+        if market.symbols < books.set.symbols:
+            raise ValueError(f"a market cache of {market.symbols} symbols for {books.set.symbols} books")
+        self.books = books
+        self.market = market
+        self.incremental = incremental
+        self.snapshot = snapshot
+        self.sequencer = Sequencer()
+        self.batch = batch
+        self.busy = busy
+        self.silence_ns = <uint64_t> (silence * 1e9)
+        self.history_size = history
+        if arena is None:
+            arena = Arena(memory_bytes(history))
+        self.gates = <uint8_t*> arena.take(SYMBOLS)
+        self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
+        self.history = <Kept*> arena.take(history * sizeof(Kept))
+        self.arena = arena
+        if audit is not None:
+            self.audit = fopen(os.fsencode(audit), "w")
+            if self.audit == NULL:
+                raise UserError(f"can't write {audit}: {os.strerror(c_errno)}")
+        books.set.context = <void*> self
+        books.set.on_event = on_event
+
+    def __dealloc__(self):
+        if self.audit != NULL:
+            fclose(self.audit)
+        if self.books is not None:
+            self.books.set.on_event = NULL
+
+    # ---- packets ----------------------------------------------------------------------------------------------------
+
+    cdef Source* source_of(self, const Header* header) noexcept nogil:
+        cdef uint32_t key = <uint32_t> header.venue << 16 | header.stream
+        cdef uint32_t index
+        for index in range(self.source_count):
+            if self.sources[index].key == key:
+                return &self.sources[index]
+        # There are never more sources than streams, and the sequencer refuses streams beyond its table.
+        index = self.source_count
+        self.source_count += 1
+        memset(&self.sources[index], 0, sizeof(Source))
+        self.sources[index].key = key
+        self.sources[index].rebuilding = -1
+        return &self.sources[index]
+
+    cdef void packet(self, const char* data, Py_ssize_t length) noexcept nogil:
+        cdef const Header* header = <const Header*> data
+        cdef const Record* records = <const Record*> (data + HEADER_BYTES)
+        cdef Stream* stream = NULL
+        cdef Source* source
+        cdef int place = self.sequencer.check(data, length, &stream)
+        if unlikely(place >= LATE):
+            return
+        source = self.source_of(header)
+        if unlikely(header.channel == SNAPSHOT_CHANNEL):
+            if place != NEXT:
+                source.rebuilding = -1
+            if header.epoch == source.epoch and source.whole_from != 0:
+                self.snapshots(source, header, records)
+            return
+        if unlikely(place != NEXT):
+            if place == AFTER_GAP:
+                self.lose(source, GAP)
+            elif place == RESTARTED:
+                self.lose(source, RESYNC)
+            source.epoch = header.epoch
+            source.whole_from = header.sequence
+        source.last = header.sequence
+        source.heard_ns = self.steady
+        if unlikely(source.silent):
+            self.hush(source, False)  # after the gap was looked at: what is LIVE now is so rightly
+        self.incrementals(source, header, records)
+
+    cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
+        cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1
+        cdef Py_ssize_t index, start = 0
+        for index in range(header.count):
+            if unlikely(records[index].kind > ASK or records[index].symbol >= self.books.set.symbols
+                        or self.gates[records[index].symbol] != gate):
+                self.apply(records + start, index - start)
+                self.special(source, header, records + index)
+                start = index + 1
+        self.apply(records + start, header.count - start)
+
+    cdef void apply(self, const Record* records, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t part
+        while count > 0:
+            part = min(count, self.batch)
+            books_apply(&self.books.set, records, part)
+            records += part
+            count -= part
+
+    cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
+        """An incremental record that is more, or less, than a level of a book in order."""
+        cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1
+        cdef uint32_t symbol = record.symbol
+        if record.kind == HEARTBEAT:
+            return
+        if symbol >= self.books.set.symbols or record.kind > DEFINE:
+            books_apply(&self.books.set, record, 1)  # counts it
+            return
+        if not self.claim(source, symbol):
+            return
+        if record.kind <= ASK:
+            self.keep(record, header.sequence)
+        elif record.kind == CLEAR:
+            # The publisher's own snapshot, in line with its incrementals, needs no other.
+            self.gates[symbol] = gate
+            self.follows[symbol].first_kept = 0
+            if source.rebuilding == <int32_t> symbol:
+                source.rebuilding = -1
+            books_apply(&self.books.set, record, 1)
+        elif record.kind == LIVE:
+            # Without its CLEAR, because we came in between, it says nothing.
+            if self.gates[symbol] == gate:
+                books_apply(&self.books.set, record, 1)
+        elif record.kind == STALE:
+            self.gates[symbol] = 0
+            self.follows[symbol].first_kept = 0
+            self.follows[symbol].marked = header.sequence
+            self.stale_marks += 1
+            books_apply(&self.books.set, record, 1)
+        else:
+            books_apply(&self.books.set, record, 1)
+            self.market.define(&self.books.set, self.books.set.books + symbol)
+
+    cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil:
+        """A symbol belongs to the first source that speaks of it; what others say of it is counted and ignored."""
+        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
+        if self.follows[symbol].owner == 0:
+            self.follows[symbol].owner = owner
+        elif self.follows[symbol].owner != owner:
+            self.foreign += 1
+            return False
+        return True
+
+    # ---- rebuilding -------------------------------------------------------------------------------------------------
+
+    cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil:
+        """Append to the symbol's list in the history, forgetting what is oldest there."""
+        cdef uint32_t place = self.history_next + 1
+        cdef Kept* kept = self.history + self.history_next
+        cdef Follow* follow = self.follows + kept.record.symbol
+        if follow.first_kept == place:
+            follow.first_kept = kept.next
+            follow.forgotten = kept.sequence
+        follow = self.follows + record.symbol
+        kept.record = record[0]
+        kept.sequence = sequence
+        kept.next = 0
+        if follow.first_kept == 0:
+            follow.first_kept = place
+        else:
+            self.history[follow.last_kept - 1].next = place
+        follow.last_kept = place
+        self.history_next = place if place < self.history_size else 0
+
+    cdef void lose(self, Source* source, uint8_t reason) noexcept nogil:
+        """Incrementals were lost, or the publisher began anew: no book of this source is whole."""
+        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
+        cdef uint32_t symbol
+        cdef Book* book
+        source.rebuilding = -1
+        for symbol in range(self.books.set.symbols):
+            if self.follows[symbol].owner == owner:
+                self.gates[symbol] = 0
+                self.follows[symbol].first_kept = 0
+                self.follows[symbol].forgotten = 0
+                self.follows[symbol].marked = 0
+                book = self.books.set.books + symbol
+                if book.state == STATE_LIVE:
+                    self.stale_marks += 1
+                    book_stale(&self.books.set, book, reason)
+
+    cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil:
+        cdef const Record* record
+        cdef Follow* follow
+        cdef uint64_t holds
+        cdef Py_ssize_t index
+        for index in range(header.count):
+            record = records + index
+            if record.symbol >= self.books.set.symbols or not self.claim(source, record.symbol):
+                continue
+            if record.kind == DEFINE:
+                books_apply(&self.books.set, record, 1)
+                self.market.define(&self.books.set, self.books.set.books + record.symbol)
+            elif record.kind == CLEAR:
+                source.rebuilding = -1
+                if self.gates[record.symbol] != 0:
+                    continue
+                follow = self.follows + record.symbol
+                holds = <uint64_t> record.price
+                if holds + 1 < source.whole_from or holds < follow.forgotten or holds < follow.marked:
+                    continue
+                source.rebuilding = <int32_t> record.symbol
+                source.snapshot_holds = holds
+                self.quiet = True  # readers keep what they have, and why it is stale, until there is something better
+                books_apply(&self.books.set, record, 1)
+                self.quiet = False
+            elif source.rebuilding == <int32_t> record.symbol:
+                if record.kind <= ASK:
+                    books_apply(&self.books.set, record, 1)
+                elif record.kind == LIVE:
+                    self.rebuilt(source, record)
+
+    cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil:
+        """The whole snapshot is there: apply what is newer, and the book is LIVE."""
+        cdef Book* book = self.books.set.books + record.symbol
+        cdef Follow* follow = self.follows + record.symbol
+        cdef Kept* kept
+        cdef uint32_t place = follow.first_kept
+        cdef bint whole = True
+        source.rebuilding = -1
+        # Meanwhile the history may have lost a record that the snapshot lacks; or the snapshot has overtaken
+        # incrementals that are still to come, and would be applied twice.
+        if source.snapshot_holds < follow.forgotten or source.snapshot_holds < follow.marked \
+                or source.snapshot_holds > source.last:
+            return
+        while place != 0:
+            kept = self.history + place - 1
+            if kept.sequence > source.snapshot_holds:
+                books_apply(&self.books.set, &kept.record, 1)
+                whole = kept.record.flags & EVENT_END
+            place = kept.next
+        if book.reason == POOL_EXHAUSTED:
+            return
+        follow.first_kept = 0
+        self.gates[record.symbol] = <uint8_t> (source - &self.sources[0]) + 1
+        self.recoveries += 1
+        book.state = STATE_LIVE
+        book.reason = 0
+        if whole:  # else the rest of the event is to come, and its end will publish the book
+            publish(self, book)
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------
+
+    cdef void hush(self, Source* source, bint silent) noexcept nogil:
+        """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
+        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
+        cdef uint32_t symbol
+        cdef Book* book
+        source.silent = silent
+        for symbol in range(self.books.set.symbols):
+            book = self.books.set.books + symbol
+            if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
+                if silent:
+                    self.stale_marks += 1
+                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, self.now)
+                else:
+                    publish(self, book)
+
+    cdef void tick(self) noexcept nogil:
+        cdef uint32_t index
+        self.market.beat()
+        for index in range(self.source_count):
+            if self.sources[index].whole_from != 0 and not self.sources[index].silent \
+                    and self.steady - self.sources[index].heard_ns > self.silence_ns:
+                self.now = wall_ns()
+                self.hush(&self.sources[index], True)
+        if self.audit != NULL:
+            fflush(self.audit)
+
+    cdef int receive(self, Receiver receiver) noexcept nogil:
+        cdef int count = receiver.receive(), index
+        if count > 0:
+            self.now = wall_ns()
+            self.steady = steady_ns()
+            for index in range(count):
+                self.packet(receiver.slots + index * SLOT_BYTES, receiver.messages[index].msg_len)
+        return count
+
+    cdef int loop(self, uint64_t until) noexcept nogil:
+        """Receive until CLOCK_MONOTONIC passes `until`; returns 0, or -errno of a socket that failed."""
+        cdef pollfd waiting[2]
+        cdef uint64_t next_tick = 0
+        cdef uint64_t rounds = 0
+        cdef int count, more, idle = 0
+        waiting[0].fd = self.incremental.fd
+        waiting[0].events = POLLIN
+        waiting[1].fd = self.snapshot.fd
+        waiting[1].events = POLLIN
+        self.steady = steady_ns()
+        while self.steady < until:
+            if self.steady >= next_tick:
+                self.tick()
+                next_tick = self.steady + TICK_NS
+            rounds += 1
+            count = self.receive(self.incremental)
+            if unlikely(count < 0):
+                return count
+            if count == 0 or rounds % SNAPSHOT_EVERY == 0:
+                more = self.receive(self.snapshot)
+                if unlikely(more < 0):
+                    return more
+                count += more
+            if count == 0:
+                idle += 1
+                if not self.busy:
+                    c_poll(waiting, 2, WAIT_MS)
+                    self.steady = steady_ns()
+                elif idle % SPINS == 0:
+                    self.steady = steady_ns()
+                else:
+                    pause()
+        return 0
+
+    def run(self, double seconds):
+        """Receive for that long; the GIL is free meanwhile. Then it's the caller's turn: signals, metrics, watchdog."""
+        cdef int result
+        if self.incremental is None or self.snapshot is None:
+            raise ValueError("the engine has no receivers")
+        cdef uint64_t until = steady_ns() + <uint64_t> (seconds * 1e9)
+        with nogil:
+            result = self.loop(until)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        self.market.metrics(self.counters())
+
+    def process(self, const unsigned char[::1] data not None):
+        """Take one packet as if it had been received now."""
+        cdef uint64_t packet[SLOT_WORDS]
+        cdef Py_ssize_t length = min(data.shape[0], <Py_ssize_t> sizeof(packet))
+        if length:
+            memcpy(packet, &data[0], length)
+        self.now = wall_ns()
+        self.steady = steady_ns()
+        with nogil:
+            self.packet(<char*> packet, length)
+
+    def check_silence(self):
+        """Look for sources that fell silent, as run() does between packets."""
+        self.steady = steady_ns()
+        self.tick()
+
+    def counters(self):
+        """What happened since the start: packets and their faults, sequences, records, books, recoveries."""
+        sequences = self.sequencer.counters()
+        streams = sequences.pop("streams")
+        valid = sequences.pop("valid")
+        return {
+            **self.books.counters(),
+            "packets": valid,
+            "invalid": sum(sequences.values()),
+            **{name: sum(stream[name] for stream in streams) for name in ("gaps", "lost", "late", "restarts")},
+            "kernel_drops": sum(r.kernel_drops for r in (self.incremental, self.snapshot) if r is not None),
+            "recoveries": self.recoveries,
+            "stale_marks": self.stale_marks,
+            "foreign": self.foreign,
+        }
+
+    def live(self):
+        """How many books are LIVE."""
+        cdef uint32_t symbol
+        cdef int found = 0
+        for symbol in range(self.books.set.symbols):
+            found += self.books.set.books[symbol].state == STATE_LIVE
+        return found

@@ -1,0 +1,150 @@
+"""`wirebook top`: the market cache in a terminal, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from typing import Any, Final
+
+from wirebook.config import Config
+from wirebook.core.books import State
+from wirebook.core.market import MarketView, Symbol, Top
+from wirebook.core.records import Reason
+from wirebook.errors import UserError
+
+_REFRESH_SECONDS: Final = 0.5
+_COLOURS: Final = {State.LIVE: "32", State.STALE: "31", State.EMPTY: "90"}
+_HEADING: Final = (
+    f"{'SYMBOL':<24} {'STATE':<18} {'BID SIZE':>16} {'BID':>14} {'ASK':>14} {'ASK SIZE':>16} {'EVENTS/S':>9} {'AGE':>8}"
+)
+
+
+def run(config: Config, *, once: bool, as_json: bool) -> None:
+    """Show the books of `config.market.path`: one time, or until interrupted. JSON is one object a line."""
+    view = MarketView(config.market.path)
+    if once:
+        print(json.dumps(_json(view)) if as_json else "\n".join(_table(view, {}, 1.0)))
+        return
+    live = not as_json and sys.stdout.isatty()
+    if live:
+        sys.stdout.write("\x1b[?25l\x1b[2J")  # hide the cursor, clear the screen
+    try:
+        _follow(view, as_json, live)
+    finally:
+        if live:
+            sys.stdout.write("\x1b[?25h\x1b[0m\n")
+
+
+def _follow(view: MarketView, as_json: bool, live: bool) -> None:
+    before: dict[int, int] = {}
+    then = time.monotonic()
+    while True:
+        if not view.alive:
+            _attach_again(view)
+        now = time.monotonic()
+        if as_json:
+            print(json.dumps(_json(view)), flush=True)
+        else:
+            lines = _table(view, before, max(now - then, 0.001))
+            sys.stdout.write(_screen(lines) if live else "\n".join(lines) + "\n")
+            sys.stdout.flush()
+        before, then = {symbol.number: symbol.events for symbol in view.defined()}, now
+        time.sleep(_REFRESH_SECONDS)
+
+
+def _attach_again(view: MarketView) -> None:
+    """A book process that was restarted with another number of symbols writes another file."""
+    try:
+        view.attach()
+    except UserError:  # not there yet: what is mapped goes on being shown, as stale
+        return
+
+
+def decimal(value: int | None, decimals: int) -> str | None:
+    """An integer in units of 10^-decimals as exact text, such as "123.45" for 12345 and 2."""
+    if value is None:
+        return None
+    digits = str(abs(value)).rjust(decimals + 1, "0")
+    sign = "-" if value < 0 else ""
+    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else sign + digits
+
+
+def _reason(number: int) -> str | None:
+    if number == Reason.NO_REASON:
+        return None
+    names = {int(reason): reason.name or "" for reason in Reason}
+    return names.get(number, str(number)).lower().replace("_", " ")
+
+
+def _json(view: MarketView) -> dict[str, Any]:
+    return {
+        "alive": view.alive,
+        "start_ns": view.start_ns,
+        "symbols": [_json_symbol(symbol, view.top(symbol.number)) for symbol in view.defined()],
+        "metrics": view.metrics(),
+    }
+
+
+def _json_symbol(symbol: Symbol, top: Top) -> dict[str, Any]:
+    return {
+        "symbol": symbol.number,
+        "name": symbol.name,
+        "state": top.state.name,
+        "reason": _reason(top.reason),
+        "update_id": top.update_id,
+        "bid_price": decimal(top.bid_price, symbol.price_decimals),
+        "bid_quantity": decimal(top.bid_quantity, symbol.quantity_decimals),
+        "ask_price": decimal(top.ask_price, symbol.price_decimals),
+        "ask_quantity": decimal(top.ask_quantity, symbol.quantity_decimals),
+        "exchange_ns": top.exchange_ns,
+        "receive_ns": top.receive_ns,
+        "publish_ns": top.publish_ns,
+        "events": symbol.events,
+    }
+
+
+def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str]:
+    """The heading and a line for each symbol, the busiest first."""
+    rows = []
+    now = time.time_ns()
+    for symbol in view.defined():
+        rate = (symbol.events - before.get(symbol.number, symbol.events)) / seconds
+        rows.append((rate, symbol, view.top(symbol.number)))
+    rows.sort(key=lambda row: (-row[0], row[1].number))
+    live = sum(top.state is State.LIVE for _, _, top in rows)
+    metrics = view.metrics()
+    writer = "running" if view.alive else "STOPPED"
+    summary = (
+        f"wirebook book {writer} · {live} of {len(rows)} books live · "
+        f"{metrics['packets']} packets · {metrics['gaps']} gaps · {metrics['kernel_drops']} drops"
+    )
+    return [summary, _HEADING, *(_row(symbol, top, rate, now) for rate, symbol, top in rows)]
+
+
+def _row(symbol: Symbol, top: Top, rate: float, now: int) -> str:
+    reason = _reason(top.reason)
+    state = f"{top.state.name} {reason}" if reason else top.state.name
+    bid, ask = (decimal(price, symbol.price_decimals) or "-" for price in (top.bid_price, top.ask_price))
+    bids, asks = (decimal(size, symbol.quantity_decimals) or "-" for size in (top.bid_quantity, top.ask_quantity))
+    return (
+        f"{symbol.name:<24} {state:<18} {bids:>16} {bid:>14} {ask:>14} {asks:>16} "
+        f"{rate:>9.0f} {_age(top.publish_ns, now):>8}"
+    )
+
+
+def _age(then: int, now: int) -> str:
+    if then == 0:
+        return "-"
+    milliseconds = max(now - then, 0) // 1_000_000
+    return f"{milliseconds} ms" if milliseconds < 10_000 else f"{milliseconds // 1000} s"
+
+
+def _screen(lines: list[str]) -> str:
+    """What fits the terminal, from its upper left corner on; states in colour."""
+    width, height = shutil.get_terminal_size()
+    shown = [line[:width] for line in lines[: height - 1]]
+    for state, colour in _COLOURS.items():
+        shown[2:] = [line.replace(f" {state.name}", f" \x1b[{colour}m{state.name}\x1b[0m", 1) for line in shown[2:]]
+    return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J"
