@@ -63,7 +63,8 @@ far = st.integers(-(2**63), 2**63 - 1)
 edges = st.sampled_from([0, -1, 1, 63, 64, 4095, 4096, 2**62, -(2**62), 2**63 - 1, -(2**63)])
 level = st.tuples(
     st.sampled_from([Kind.BID, Kind.ASK]),
-    near | near | far | edges, st.just(0) | st.integers(1, 5) | st.just(2**63 - 1)
+    near | near | far | edges,
+    st.just(0) | st.integers(1, 5) | st.just(2**63 - 1),
 )
 
 
@@ -210,7 +211,12 @@ def test_no_page_fault_in_the_steady_state() -> None:
         batch = Batch(256)
         for _ in range(256):
             batch.append(
-                chance.randrange(2048), chance.randrange(2), Flag.EVENT_END, 0, number, chance.randrange(5000),
+                chance.randrange(2048),
+                chance.randrange(2),
+                Flag.EVENT_END,
+                0,
+                number,
+                chance.randrange(5000),
                 chance.randrange(3),
             )
         batches.append(batch)

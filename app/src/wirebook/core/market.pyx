@@ -377,7 +377,8 @@ cdef class MarketView:
         level = numpy.dtype([("price", "<i8"), ("quantity", "<i8")])
         record = numpy.dtype([
             ("sequence", "<u4"), ("state", "u1"), ("reason", "u1"), ("bids", "u1"), ("asks", "u1"),
-            ("update_id", "<u8"), ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
+            ("update_id", "<u8"),
+            ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
             ("exchange_ns", "<u8"), ("receive_ns", "<u8"), ("publish_ns", "<u8"), ("events", "<u8"),
             ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("padding", "V6"), ("name", f"S{<int> NAME_BYTES}"),
             ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),

@@ -194,6 +194,3 @@ cdef class Sequencer:
             **{FAULT_NAMES[fault]: self.faults[fault] for fault in range(FAULTS)},
             "streams": [self.streams[n] for n in range(self.used)],
         }
-                for n in range(self.used)
-            ],
-        }

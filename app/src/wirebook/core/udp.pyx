@@ -235,7 +235,7 @@ cdef class Receiver:
         return count
 
     def poll(self, int timeout_ms=0):
-        """Up to 32 packets, as (bytes, kernel's receive time, ns since 1970); waits up to `timeout_ms` for the first."""
+        """Up to 32 packets, as (bytes, kernel's receive time, ns since 1970); waits `timeout_ms` for the first."""
         cdef int count
         cdef pollfd waiting
         waiting.fd = self.fd
