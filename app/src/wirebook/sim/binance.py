@@ -125,5 +125,6 @@ def _definition(name: str, scale: Scale) -> dict[str, Any]:
     return {
         "symbol": name,
         "status": "TRADING",
+        "baseAssetPrecision": 8,
         "filters": [{"filterType": "PRICE_FILTER", "tickSize": tick}, {"filterType": "LOT_SIZE", "stepSize": step}],
     }

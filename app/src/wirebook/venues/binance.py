@@ -43,6 +43,9 @@ _MOST_BUFFERED = 10_000
 """Messages held for one symbol while its snapshot is awaited, 16 minutes at 100 ms. Beyond it buffering starts anew."""
 
 
+_FINER_THAN_STEP = 3
+
+
 class Verdict(Enum):
     """What an event means to a book that is at a certain update id."""
 
@@ -365,15 +368,14 @@ class BinanceSpot(Venue):
         return [f"/api/v3/exchangeInfo?symbols={quote(orjson.dumps(list(chunk)).decode())}" for chunk in chunks]
 
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
-        """Decimals from tickSize and stepSize: every price and quantity is a multiple of them."""
+        """Decimals of the prices from tickSize, of the quantities from stepSize and the asset's own precision.
+
+        Quantities finer than stepSize occur: orders from before it was made coarser stay in the book (recorded: six
+        decimals where stepSize has five). The asset's full precision would overflow 63 bits for cheap coins, so it is
+        three decimals beyond stepSize's at most.
+        """
         try:
-            return {
-                entry["symbol"]: Scale(
-                    decimals_of(_filter(entry, "PRICE_FILTER")["tickSize"]),
-                    decimals_of(_filter(entry, "LOT_SIZE")["stepSize"]),
-                )
-                for entry in orjson.loads(body)["symbols"]
-            }
+            return {entry["symbol"]: _scale(entry) for entry in orjson.loads(body)["symbols"]}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an exchangeInfo answer: {_cut(body)}") from error
 
@@ -425,6 +427,12 @@ class BinanceSpot(Venue):
         if "error" in data or ("code" in data and "msg" in data):
             return Refused(str(data.get("error", data.get("msg"))))
         return Unknown(str(kind) if kind is not None else ",".join(sorted(map(str, data))))
+
+
+def _scale(entry: dict[str, Any]) -> Scale:
+    tick = _filter(entry, "PRICE_FILTER")["tickSize"]
+    step = _filter(entry, "LOT_SIZE")["stepSize"]
+    return Scale(decimals_of(tick), min(int(entry["baseAssetPrecision"]), decimals_of(step) + _FINER_THAN_STEP))
 
 
 def _filter(entry: dict[str, Any], kind: str) -> dict[str, str]:
