@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Build the books of all feeds in shared memory.",
     )
     _add_config(book)
+    book.add_argument(
+        "--audit",
+        type=Path,
+        metavar="FILE",
+        help="write a line per event: symbol, id, state, best bid and ask (slow; for tests)",
+    )
     book.set_defaults(run=_book)
 
     sim = commands.add_parser(
@@ -210,7 +216,7 @@ def _feed(options: argparse.Namespace) -> int:
 def _book(options: argparse.Namespace) -> int:
     from wirebook import book, config
 
-    book.run(config.load(options.config))
+    book.run(config.load(options.config), options.audit)
     return 0
 
 

@@ -7,7 +7,6 @@ prepares the process: memory, CPU, garbage collector, readiness.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Mapping
 import uvloop
 
 from wirebook.config import Config, Feed
+from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.memory import Arena, lock_memory
 from wirebook.core.packet import Encoder
@@ -41,26 +41,13 @@ def run(config: Config, venue_name: str) -> None:
     """Follow a venue until SIGTERM or SIGINT. Raises UserError for what the configuration or the host can't provide."""
     feed = config.feed_for(venue_name)
     cpus = os.sched_getaffinity(0)
-    pin(feed.cpu, f"the cpu of [[feed]] {venue_name}")
+    if feed.cpu >= 0:
+        cpu.pin(feed.cpu, f"the cpu of [[feed]] {venue_name}")
+        _log.info("%s: pinned to CPU %d", venue_name, feed.cpu)
     if config.memory.lock:
         lock_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_Feed(config, feed, get(venue_name), cpus).run())
-
-
-def pin(cpu: int, what: str) -> None:
-    """Run this thread on `cpu` only (-1: anywhere), and read it back. Raises UserError, which names `what`."""
-    if cpu < 0:
-        return
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{what} is {cpu}, which this host lacks or this process may not use; choose another"
-        ) from error
-    if os.sched_getaffinity(0) != {cpu}:
-        raise UserError(f"{what} is {cpu}, but the kernel left this process on {sorted(allowed)}; see its cpuset")
 
 
 class _Feed:
@@ -118,9 +105,7 @@ class _Feed:
             self._connections.append(
                 Connection(venue, url, followed, publisher, self._feed.silence_seconds, self._want_snapshot)
             )
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        cpu.freeze_gc()
         await asyncio.gather(
             *(connection.run() for connection in self._connections),
             self._fetch_snapshots(),
