@@ -80,15 +80,15 @@ demo: app ## show the whole flow on this machine: venue, feed, multicast, books
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j2')
-# Python outside the package: node-doctor, modules, tests of roles.
-OTHER_PYTHON = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!app' ':!*.j2') $(shell git ls-files --cached --others --exclude-standard '*.py' ':!app')
+# ruff finds the rest by its name.
+PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
 
 .PHONY: lint unit integration molecule twin test
 lint: .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@yamllint --strict .
 	@ansible-lint --quiet
 	@ansible-inventory -i inventory/example --list >/dev/null
-	@ruff check --quiet --config app/pyproject.toml app $(OTHER_PYTHON)
+	@ruff check --quiet . $(PYTHON_SCRIPTS)
 	@cd app && mypy --no-error-summary
 	@cython-lint --max-line-length 120 app/src
 	@shellcheck $(SHELL_SCRIPTS)
