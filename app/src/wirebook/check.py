@@ -54,7 +54,7 @@ def _memory(config: Config) -> Iterator[Result]:
     else:
         asked = config.memory.arena_mb * _MEGABYTE + _LOCKED_BESIDES_ARENA
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // _MEGABYTE} MB"
+        shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
         if _capable("CAP_IPC_LOCK"):
             yield Result(name, "PASS", "this process may lock any amount (CAP_IPC_LOCK)")
         elif soft == resource.RLIM_INFINITY or soft >= asked:
@@ -63,7 +63,7 @@ def _memory(config: Config) -> Iterator[Result]:
             yield Result(
                 name,
                 "FAIL",
-                f"the memlock limit is {shown}, about {asked // _MEGABYTE} MB are needed: raise LimitMEMLOCK",
+                f"the memlock limit is {shown}, about {asked // 1024} kB are needed: raise LimitMEMLOCK",
             )
     yield _hugepages(config)
 

@@ -35,8 +35,12 @@ def test_scanner_takes_what_the_venue_sends() -> None:
     assert (scanner.symbol, scanner.first, scanner.last, scanner.exchange_ns) == (7, 11, 15, 1_700_000_000_123_000_000)
     records = [(Kind(r["kind"]), int(r["price"]), int(r["quantity"])) for r in batch.array]
     assert records == [
-        (Kind.BID, 10000, 50000), (Kind.BID, 9950, 0), (Kind.BID, 9800, 1234500), (Kind.ASK, 10125, 700000), (Kind.ASK, 10200, 1),
-    ]  # fmt: skip
+        (Kind.BID, 10000, 50000),
+        (Kind.BID, 9950, 0),
+        (Kind.BID, 9800, 1234500),
+        (Kind.ASK, 10125, 700000),
+        (Kind.ASK, 10200, 1),
+    ]
     assert [int(r["flags"]) for r in batch.array] == [0, 0, 0, 0, Flag.EVENT_END]
     assert {int(r["update_id"]) for r in batch.array} == {15}
     assert {int(r["receive_ns"]) for r in batch.array} == {99}

@@ -1,0 +1,151 @@
+"""engine.toml: what is right is read, what is wrong is named in one sentence."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wirebook.config import Config, Symbol, load, parse
+from wirebook.errors import UserError
+
+DOCUMENTED = """
+[node]
+name = "lab1"
+[memory]
+lock = true
+hugepages = "auto"
+arena_mb = 256
+[transport]
+kind = "udp"
+interface = "lo"
+group = "239.192.7.1"
+port = 17001
+snapshot_group = "239.192.7.2"
+snapshot_port = 17002
+ttl = 1
+loopback = true
+receive_buffer = 8388608
+busy_poll_us = 0
+[book]
+cpu = 3
+poll = "busy"
+batch = 16
+prefetch = true
+symbols = 2048
+[market]
+path = "/run/wirebook/market"
+[[feed]]
+venue = "binance"
+cpu = 2
+stream = 1
+websocket = "wss://stream.binance.com:9443"
+rest = "https://api.binance.com"
+symbols = [ { id = 0, instrument = "BTCUSDT" } ]
+"""
+
+FEED = {"venue": "binance", "symbols": [{"id": 0, "instrument": "BTCUSDT"}]}
+
+
+def test_the_documented_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_text(DOCUMENTED)
+    config = load(path)
+    assert config.node.name == "lab1"
+    assert config.book.cpu == 3
+    assert config.feed_for("binance").symbols == (Symbol(0, "BTCUSDT"),)
+
+
+def test_an_empty_file_has_working_defaults() -> None:
+    assert parse({}) == Config()
+    assert Config().transport.receive_buffer == 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"book": {"cpu": -2}}, ["book.cpu", "-2", "from -1 to 4095"]),
+        ({"book": {"cpu": True}}, ["book.cpu", "true", "an integer"]),
+        ({"book": {"cpu": "3"}}, ["book.cpu", '"3"', "an integer"]),
+        ({"book": {"batch": 0}}, ["book.batch", "0", "from 1 to 1024"]),
+        ({"book": {"symbols": 2049}}, ["book.symbols", "2049", "2048"]),
+        ({"book": {"poll": "sleep"}}, ["book.poll", '"sleep"', "busy, wait"]),
+        ({"book": {"bacth": 16}}, ["book.bacth", "batch, cpu"]),
+        ({"boook": {}}, ["boook", "book, feed"]),
+        ({"book": 5}, ["book = 5", "[book]"]),
+        ({"memory": {"lock": 1}}, ["memory.lock", "1", "true or false"]),
+        ({"memory": {"hugepages": "yes"}}, ["memory.hugepages", "explicit, transparent"]),
+        ({"transport": {"kind": "tcp"}}, ["transport.kind", '"tcp"', "udp"]),
+        ({"transport": {"group": "10.0.0.1"}}, ["transport.group", '"10.0.0.1"', "multicast"]),
+        ({"transport": {"group": "224.0.0.5"}}, ["transport.group", "multicast"]),
+        ({"transport": {"group": "239.1.1"}}, ["transport.group", "multicast"]),
+        ({"transport": {"group": "239.1.1.256"}}, ["transport.group", "multicast"]),
+        ({"transport": {"group": "239.1.1.01"}}, ["transport.group", "multicast"]),
+        ({"transport": {"port": 70000}}, ["transport.port", "70000", "65535"]),
+        ({"transport": {"interface": ""}}, ["transport.interface", "interface"]),
+        ({"transport": {"snapshot_group": "239.192.7.1", "snapshot_port": 17001}}, ["snapshot_group", "incrementals"]),
+        ({"market": {"path": "market"}}, ["market.path", "absolute path"]),
+        ({"node": {"name": "a b"}}, ["node.name", '"a b"', "host name"]),
+        ({"feed": {}}, ["[[feed]]"]),
+        ({"feed": [{}]}, ["feed[0].venue", "missing", "binance"]),
+        ({"feed": [{"venue": "binance"}]}, ["feed[0].symbols", "missing"]),
+        ({"feed": [{**FEED, "symbols": []}]}, ["feed[0].symbols", "at least one"]),
+        ({"feed": [{**FEED, "symbols": "BTCUSDT"}]}, ["feed[0].symbols", '"BTCUSDT"']),
+        ({"feed": [{**FEED, "symbols": [{"id": 1}]}]}, ["feed[0].symbols[0].instrument", "missing"]),
+        ({"feed": [{**FEED, "symbols": [{"id": 2048, "instrument": "X"}]}]}, ["feed[0].symbols[0].id", "2048", "2047"]),
+        ({"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "btc"}]}]}, ["instrument", '"btc"', "capitals"]),
+        ({"feed": [{**FEED, "venue": "nasdaq"}]}, ["feed[0].venue", '"nasdaq"', "binance"]),
+        ({"feed": [{**FEED, "websocket": "http://x"}]}, ["feed[0].websocket", "wss://"]),
+        ({"feed": [{**FEED, "rest": "https://"}]}, ["feed[0].rest", "https://"]),
+        ({"feed": [{**FEED, "rest": "https://x:y"}]}, ["feed[0].rest", "https://"]),
+        ({"feed": [{**FEED, "silence_seconds": 0}]}, ["silence_seconds", "from 0.1"]),
+        ({"feed": [{**FEED, "cpus": 1}]}, ["feed[0].cpus", "cpu"]),
+        ({"feed": [FEED, FEED]}, ["feed[1].venue", "feed[0]"]),
+        ({"book": {"symbols": 4}, "feed": [{**FEED, "symbols": [{"id": 4, "instrument": "X"}]}]}, ["binance:X", "book.symbols = 4"]),
+        (
+            {"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "X"}, {"id": 1, "instrument": "Y"}]}]},
+            ["1", "binance:X", "binance:Y"],
+        ),
+        (
+            {"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "X"}, {"id": 2, "instrument": "X"}]}]},
+            ["feed[0].symbols", "X twice"],
+        ),
+        (
+            {"feed": [{**FEED, "symbols": [{"id": n % 2048, "instrument": f"S{n}"} for n in range(2050)]}]},
+            ["2050", "2048", "S2048"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(table: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(table)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[book\n", ["not valid TOML", "line 1"]),
+        (b"[book]\ncpu = \n", ["not valid TOML", "line 2"]),
+        (b"\xff", ["byte 0", "UTF-8"]),
+        (b"[book]\ncpu = 1.5\n", ["book.cpu = 1.5"]),
+    ],
+)
+def test_a_malformed_file_is_named(tmp_path: Path, content: bytes, words: list[str]) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
+        load(path)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file or directory; name another with --config"):
+        load(tmp_path / "nothing.toml")
+
+
+def test_a_venue_without_a_feed_is_named() -> None:
+    with pytest.raises(UserError, match=r'no \[\[feed\]\] with venue = "kraken" \(it has: binance\)'):
+        parse({"feed": [FEED]}).feed_for("kraken")
