@@ -309,6 +309,16 @@ def test_affinity_of_a_process(tree: Tree) -> None:
     assert tree.status() == "PASS"
 
 
+def test_limit_in_a_container_that_may_not_raise_any(tree: Tree) -> None:
+    tree.install("runuser", 'echo "8388608 8388608"')
+    tree.write("/run/systemd/container", "podman\n")
+    tree.write("/proc/1/status", "CapBnd:\t000001fffeffffff\n")
+    tree.desire({"name": "l", "probe": "limit", "user": "wirebook", "item": "memlock", "want": "unlimited"})
+    assert tree.only()["status"] == "NOT-RUN"
+    tree.write("/proc/1/status", "CapBnd:\t000001ffffffffff\n")
+    assert tree.only()["status"] == "FAIL"
+
+
 def test_limit_of_a_session(tree: Tree) -> None:
     tree.install("runuser", 'echo "$@" > "${0%/*}/asked"; echo "unlimited unlimited"')
     tree.desire({"name": "l", "probe": "limit", "user": "wirebook", "item": "memlock", "want": "unlimited"})
