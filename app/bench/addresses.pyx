@@ -7,7 +7,7 @@ from wirebook.core.records cimport Batch
 
 def of_books(Books books):
     """(address of `books_apply`, address of its first argument); valid as long as `books` lives."""
-    return <size_t> &books_apply, <size_t> &books.set
+    return <size_t> <void*> books_apply, <size_t> &books.set
 
 
 def of_records(Batch batch):

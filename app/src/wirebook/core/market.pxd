@@ -72,4 +72,3 @@ cdef class MarketView:
 
     cdef bint read(self, uint32_t symbol, MarketRecord* copy, size_t size) noexcept nogil
     cdef bint is_alive(self) noexcept nogil
-    cdef tuple state_of(self, MarketRecord* copy)

@@ -333,9 +333,11 @@ cdef class MarketView:
         """Best bid and ask of a symbol (number or name): a `Top`."""
         cdef uint32_t number = self.number(symbol)
         cdef MarketRecord copy
+        # Before the record is read: a heartbeat seen afterwards may be a new writer's, and the record the old one's.
+        cdef bint alive = self.is_alive()
         if not self.read(number, &copy, 80):
             return Top(State.STALE, STOPPED, 0, None, None, None, None, 0, 0, 0)
-        state, reason = self.state_of(&copy)
+        state, reason = state_of(&copy, alive)
         return Top(
             state, reason, copy.update_id,
             copy.bid_price if copy.bids else None, copy.bid_quantity if copy.bids else None,
@@ -347,19 +349,15 @@ cdef class MarketView:
         """(Top, bids, asks): up to 10 (price, quantity) a side from the best on, all of the same moment."""
         cdef uint32_t number = self.number(symbol)
         cdef MarketRecord copy
+        cdef bint alive = self.is_alive()  # before the record is read, as in top()
         if not self.read(number, &copy, sizeof(copy)):
             return Top(State.STALE, STOPPED, 0, None, None, None, None, 0, 0, 0), [], []
-        state, reason = self.state_of(&copy)
+        state, reason = state_of(&copy, alive)
         bids = [(copy.bid_levels[2 * n], copy.bid_levels[2 * n + 1]) for n in range(copy.bids)]
         asks = [(copy.ask_levels[2 * n], copy.ask_levels[2 * n + 1]) for n in range(copy.asks)]
         bid, ask = (bids or [(None, None)])[0], (asks or [(None, None)])[0]
         top = Top(state, reason, copy.update_id, *bid, *ask, copy.exchange_ns, copy.receive_ns, copy.publish_ns)
         return top, bids, asks
-
-    cdef tuple state_of(self, MarketRecord* copy):
-        if copy.state != STATE_EMPTY and not self.is_alive():
-            return State.STALE, STOPPED
-        return State(copy.state), copy.reason
 
     def metrics(self):
         """The writer's counters, by name."""
@@ -384,6 +382,12 @@ cdef class MarketView:
             ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),
         ])
         return numpy.frombuffer(self.memory, dtype=record, count=self.symbols, offset=HEADER_BYTES)
+
+
+cdef tuple state_of(MarketRecord* copy, bint alive):
+    if copy.state != STATE_EMPTY and not alive:
+        return State.STALE, STOPPED
+    return State(copy.state), copy.reason
 
 
 cdef str text(const char* name):
