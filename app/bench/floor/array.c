@@ -15,7 +15,8 @@ struct side {
 struct book {
     struct side sides[2];
     uint64_t update_id, exchange_ns, receive_ns;
-    uint64_t state;
+    uint32_t live;
+    uint32_t changed; /* sides whose ten best levels an update touched */
 };
 
 struct array_books {
@@ -23,6 +24,8 @@ struct array_books {
     uint32_t symbols;
     size_t bytes;
     uint64_t events, out_of_order, unknown, crossed, absent;
+    on_event *listener;
+    void *context;
 };
 
 /* `bytes` is shared out evenly: an array can't borrow from another. */
@@ -46,6 +49,12 @@ struct array_books *array_new(uint32_t symbols, size_t bytes)
             levels += room;
         }
     return books;
+}
+
+void array_listen(struct array_books *books, on_event *listener, void *context)
+{
+    books->listener = listener;
+    books->context = context;
 }
 
 void array_free(struct array_books *books)
@@ -82,7 +91,8 @@ static inline void apply(struct array_books *books, const struct record *record)
             book->sides[BID].held = book->sides[ASK].held = 0;
             book->update_id = record->update_id;
         }
-        book->state = record->kind == LIVE;
+        book->live = record->kind == LIVE;
+        book->changed = 3;
         return;
     }
     if (UNLIKELY(record->update_id < book->update_id)) {
@@ -95,6 +105,8 @@ static inline void apply(struct array_books *books, const struct record *record)
     struct side *side = book->sides + record->kind;
     uint32_t at = find(side, record->price, record->kind == BID ? 1 : -1);
     struct level *level = side->levels + at;
+    if (at + 10 >= side->held)
+        book->changed |= 1u << record->kind;
     if (at < side->held && level->price == record->price) {
         if (record->quantity != 0) {
             level->quantity = record->quantity;
@@ -115,8 +127,12 @@ static inline void apply(struct array_books *books, const struct record *record)
     if (record->flags & EVENT_END) {
         books->events++;
         const struct side *bid = book->sides, *ask = book->sides + 1;
-        if (book->state && bid->held && ask->held && bid->levels[bid->held - 1].price >= ask->levels[ask->held - 1].price)
+        if (book->live && bid->held && ask->held && bid->levels[bid->held - 1].price >= ask->levels[ask->held - 1].price)
             books->crossed++;
+        if (books->listener != NULL) {
+            books->listener(books->context, record->symbol, (int) book->changed);
+            book->changed = 0;
+        }
     }
 }
 

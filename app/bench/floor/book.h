@@ -21,4 +21,9 @@ struct top {
 BOOK_INTERFACE(tree)
 BOOK_INTERFACE(array)
 
+/* Called by the array's books at the end of an event; `changed` has bit 0 (bids) or 1 (asks) set when one of the side's
+   ten best levels may have changed since the last call for this symbol. */
+typedef void on_event(void *context, uint32_t symbol, int changed);
+void array_listen(struct array_books *books, on_event *listener, void *context);
+
 #endif

@@ -1,0 +1,92 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The engine's hot functions for the loops that time them: no Python between two updates, packets or messages."""
+
+from libc.stdint cimport uint64_t
+
+from wirebook.core.atomics cimport pause
+from wirebook.core.books cimport Books, books_apply
+from wirebook.core.clock cimport steady_ns
+from wirebook.core.engine cimport Engine
+from wirebook.core.ring cimport Ring, RingMemory, ring_claim, ring_peek, ring_publish, ring_ready, ring_release
+
+
+def of_books(Books books):
+    """(address of `books_apply`, address of its first argument), for `drive` in floor/; valid while `books` lives."""
+    return <size_t> <void*> books_apply, <size_t> &books.set
+
+
+def packets(Engine engine, const unsigned char[::1] slots, const uint64_t[::1] lengths, Py_ssize_t slot_bytes,
+            uint64_t[::1] laps=None):
+    """Nanoseconds that the engine takes for packets in `slots`; with `laps`, also those of each packet."""
+    cdef uint64_t start = steady_ns(), before = start, now
+    cdef Py_ssize_t index
+    engine.now = engine.steady = start
+    with nogil:
+        for index in range(lengths.shape[0]):
+            engine.packet(<const char*> &slots[index * slot_bytes], <Py_ssize_t> lengths[index])
+            if laps is not None:
+                now = steady_ns()
+                laps[index] = now - before
+                before = now
+    return steady_ns() - start
+
+
+# ---- ring: the same four loops as in floor/ring.c -------------------------------------------------------------------
+
+cdef inline void put(RingMemory* ring, uint64_t value) noexcept nogil:
+    cdef char* slot = ring_claim(ring)
+    while slot == NULL:
+        pause()
+        slot = ring_claim(ring)
+    (<uint64_t*> slot)[0] = value
+    ring_publish(ring)
+
+
+cdef inline uint64_t get(RingMemory* ring) noexcept nogil:
+    cdef uint64_t value
+    while ring_ready(ring) == 0:
+        pause()
+    value = (<uint64_t*> ring_peek(ring, 0))[0]
+    ring_release(ring, 1)
+    return value
+
+
+def ring_ping(Ring there, Ring back, uint64_t[::1] laps not None):
+    """Nanoseconds for as many round trips as `laps` has places, and each one's there."""
+    cdef uint64_t start = steady_ns(), before = start, now
+    cdef Py_ssize_t index
+    with nogil:
+        for index in range(laps.shape[0]):
+            put(there.ring, index)
+            get(back.ring)
+            now = steady_ns()
+            laps[index] = now - before
+            before = now
+    return before - start
+
+
+def ring_pong(Ring there, Ring back, uint64_t count):
+    """Answer `count` round trips."""
+    cdef uint64_t index
+    with nogil:
+        for index in range(count):
+            put(back.ring, get(there.ring))
+
+
+def ring_produce(Ring ring, uint64_t count):
+    """Push `count` slots as fast as there is room."""
+    cdef uint64_t index
+    with nogil:
+        for index in range(count):
+            put(ring.ring, index)
+
+
+def ring_consume(Ring ring, uint64_t count):
+    """Nanoseconds until `count` slots have been taken, in their order."""
+    cdef uint64_t start = steady_ns(), index, wrong = 0
+    with nogil:
+        for index in range(count):
+            wrong += get(ring.ring) != index
+    if wrong:
+        raise AssertionError(f"{wrong} slots of {count} came out of order")
+    return steady_ns() - start

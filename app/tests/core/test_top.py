@@ -1,0 +1,90 @@
+"""`wirebook top` on a market cache that a real engine wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wirebook import config as configuration
+from wirebook import top
+from wirebook.core.books import Books
+from wirebook.core.engine import Engine
+from wirebook.core.market import MarketWriter
+from wirebook.core.memory import Arena
+from wirebook.core.packet import Encoder
+from wirebook.core.records import Batch, Flag, Kind, Reason
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(0, 0, "0"), (0, 2, "0.00"), (5, 2, "0.05"), (-5, 2, "-0.05"), (12345, 2, "123.45"), (-12345, 0, "-12345"),
+     (2**62, 8, "46116860184.27387904")],
+)  # fmt: skip
+def test_decimal_is_exact(value: int, decimals: int, text: str) -> None:
+    assert top.decimal(value, decimals) == text
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = Engine(Books(4, Arena(4 << 20, "off")), MarketWriter(tmp_path / "market", 4))
+    batch = Batch(16)
+    batch.define(0, "binance:BTCUSDT", 2, 5)
+    batch.define(2, "binance:ETHUSDT", 2, 4)
+    for symbol in (0, 2):
+        batch.append(symbol, Kind.CLEAR, update_id=9)
+        batch.append(symbol, Kind.BID, update_id=9, price=6000001, quantity=123)
+        batch.append(symbol, Kind.LIVE, update_id=9)
+    batch.append(2, Kind.STALE, Flag.EVENT_END, Reason.POOL_EXHAUSTED)
+    for packet in Encoder(1, 1, 1).encode(batch):
+        engine.process(packet)
+    return engine
+
+
+def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool) -> str:
+    default = configuration.Config()
+    config = dataclasses.replace(default, market=configuration.Market(path=str(tmp_path / "market")))
+    top.run(config, once=True, as_json=as_json)
+    return capsys.readouterr().out
+
+
+def test_once_as_json(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(shown(tmp_path, capsys, as_json=True))
+    assert found["alive"] is True
+    first, second = found["symbols"]
+    assert {name: first[name] for name in ("symbol", "name", "state", "reason", "update_id")} == {
+        "symbol": 0, "name": "binance:BTCUSDT", "state": "LIVE", "reason": None, "update_id": 9,
+    }  # fmt: skip
+    assert (first["bid_price"], first["bid_quantity"]) == ("60000.01", "0.00123")
+    assert (first["ask_price"], first["ask_quantity"]) == (None, None)
+    assert (second["state"], second["reason"]) == ("STALE", "pool exhausted")
+
+
+def test_once_as_a_table(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary, heading, *rows = shown(tmp_path, capsys, as_json=False).splitlines()
+    assert summary.startswith("wirebook book running · 1 of 2 books live")
+    assert heading.split()[:3] == ["SYMBOL", "STATE", "BID"]
+    assert rows[0].split()[:6] == ["binance:BTCUSDT", "LIVE", "0.00123", "60000.01", "-", "-"]
+    assert rows[1].split()[:4] == ["binance:ETHUSDT", "STALE", "pool", "exhausted"]
+
+
+def test_an_engine_that_stopped_is_shown_so(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.market.close()
+    assert "STOPPED · 0 of 2 books live" in shown(tmp_path, capsys, as_json=False)
+
+
+def test_the_live_view_ends_with_its_reader(engine: Engine, tmp_path: Path) -> None:
+    config = tmp_path / "engine.toml"
+    config.write_text(f'[market]\npath = "{tmp_path}/market"\n')
+    command = [sys.executable, "-m", "wirebook", "top", "--json", "--config", str(config)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert json.loads(process.stdout.readline())["symbols"][0]["state"] == "LIVE"
+    process.stdout.close()
+    assert process.wait(5) == 0
+    assert process.stderr
+    assert "Traceback" not in process.stderr.read()
