@@ -181,6 +181,14 @@ class Sim:
         said: dict[str, Any] = json.loads(self._process.stdout.readline())
         return said
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def exit_code(self) -> int:
+        """Wait for its end."""
+        return self._process.wait(PATIENCE)
+
     def __enter__(self) -> Self:
         return self
 

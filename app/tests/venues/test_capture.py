@@ -53,11 +53,10 @@ def test_damage_inside_is_named(tmp_path: Path) -> None:
 def test_a_malformed_line_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "capture.txt"
     path.write_bytes(b"1 {}\n2 {}\n" + line + b"\n4 {}\n")
-    got = []
+    entries = capture.read(path)
+    assert [next(entries), next(entries)] == [(1, b"{}"), (2, b"{}")]
     with pytest.raises(UserError, match=r"capture\.txt, line 3: "):
-        for entry in capture.read(path):
-            got.append(entry)  # noqa: PERF402 (what came before the damage counts)
-    assert got == [(1, b"{}"), (2, b"{}")]
+        next(entries)
 
 
 def test_an_empty_or_absent_one_is_named(tmp_path: Path) -> None:

@@ -100,7 +100,10 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "silence_seconds": 0}]}, ["silence_seconds", "from 0.1"]),
         ({"feed": [{**FEED, "cpus": 1}]}, ["feed[0].cpus", "cpu"]),
         ({"feed": [FEED, FEED]}, ["feed[1].venue", "feed[0]"]),
-        ({"book": {"symbols": 4}, "feed": [{**FEED, "symbols": [{"id": 4, "instrument": "X"}]}]}, ["binance:X", "book.symbols = 4"]),
+        (
+            {"book": {"symbols": 4}, "feed": [{**FEED, "symbols": [{"id": 4, "instrument": "X"}]}]},
+            ["binance:X", "book.symbols = 4"],
+        ),
         (
             {"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "X"}, {"id": 1, "instrument": "Y"}]}]},
             ["1", "binance:X", "binance:Y"],

@@ -208,6 +208,9 @@ async def serve(
     venue: Venue, tape: Tape, speed: float | None, loop: bool, host: str, port: int, say: Callable[..., None]
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises UserError if the address can't be had."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(venue, tape, speed, loop, say)
     port = await server.listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -220,9 +223,6 @@ async def serve(
         **urls,
         symbols=names,
     )
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     playing = asyncio.ensure_future(server.play())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)

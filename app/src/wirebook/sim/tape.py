@@ -158,7 +158,7 @@ class _Market:
             self._best[side] = better(levels)
 
     def _away(self, best: int, way: int) -> int:
-        return max(1, best + way * (self._distance(4.0) - 1))
+        return max(1, best + way * (self._distance(5.0) - 1))
 
     def _distance(self, spread: float) -> int:
         """One tick and more, log-normal: most are near, some very far."""
