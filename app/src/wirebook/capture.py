@@ -52,18 +52,13 @@ def _open(path: Path) -> BinaryIO:
     if head.startswith(_GZIP):
         return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
     if head == _ZSTD:
-        return cast(BinaryIO, _Zstd(raw))
+        return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw), 1 << 17))
     return raw
 
 
-class _Zstd(io.BufferedReader):
-    """Lines of a zstd file; unlike the library's own reader, an end inside a frame is an error and not the end."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        super().__init__(_ZstdFrames(raw), 1 << 17)
-
-
 class _ZstdFrames(io.RawIOBase):
+    """The bytes of a zstd file; unlike for the library's own reader, an end inside a frame is an error, not the end."""
+
     def __init__(self, raw: BinaryIO) -> None:
         import zstandard  # only a capture written with zstd needs it
 

@@ -24,7 +24,7 @@ from wirebook.sim.server import Server
 from wirebook.sim.tape import Tape
 from wirebook.venues import get
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds after which a thing that should happen has not; long, since test machines are busy."""
 
 WIREBOOK = [sys.executable, "-m", "wirebook"]

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import random
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 
 from wirebook.core.records import Reason
 from wirebook.feed.publisher import Publisher
+from wirebook.feed.rest import explain
 from wirebook.venues.base import Follower, Instrument, Venue, WantLog, WantSnapshot
 
 _log = logging.getLogger(__name__)
@@ -177,14 +177,3 @@ class Connection(WSListener):
         if transport is self._transport:
             _log.warning("%s: disconnected from %s: books are stale", self.venue.name, self._url)
             self._lost()
-
-
-def explain(error: BaseException) -> str:
-    """A failure to connect, in words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({error.verify_message})"
-    if isinstance(error, socket.gaierror):
-        return f"its name can't be resolved ({error.strerror})"
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import socket
 import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,11 +60,8 @@ class Rest:
             if kept:  # the server closed the idle connection, as it may
                 return self._get(path)
             raise RestError(f"the server closed the connection ({error})") from error
-        except ssl.SSLCertVerificationError as error:
-            raise RestError(f"the certificate of {self._host} is not valid: {error.verify_message}") from error
         except (OSError, http.client.HTTPException) as error:
-            self._drop()
-            raise RestError(str(error) or type(error).__name__) from error
+            raise RestError(f"{self._host}: {explain(error)}") from error
 
     def _exchange(self, path: str) -> bytes:
         if self._connection is None:
@@ -94,3 +92,14 @@ class Rest:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def explain(error: BaseException) -> str:
+    """A failure to connect, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid ({error.verify_message})"
+    if isinstance(error, socket.gaierror):
+        return f"its name can't be resolved ({error.strerror})"
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from wirebook.core.records import Batch
@@ -149,11 +149,6 @@ class Counters:
     unrepresentable: int = 0
     unknown: int = 0
     refused: int = 0
-
-    def add(self, other: Counters) -> None:
-        """Add another follower's."""
-        for entry in fields(self):
-            setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
 
 @dataclass(frozen=True, slots=True)
