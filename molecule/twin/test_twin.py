@@ -43,7 +43,7 @@ class Twin:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which make means this twin; the options of the make that runs the tests are not its own."""
+        """The environment in which make means this twin, without the options of the make that runs the tests."""
         not_ours = {"MAKEFLAGS", "MFLAGS", "HOST", "INVENTORY"}
         inherited = {name: value for name, value in os.environ.items() if name not in not_ours}
         return inherited | {"LAB_DIR": str(self.folder), "LAB_PORT": str(self.port), "ANSIBLE_NOCOLOR": "1"}
