@@ -267,7 +267,9 @@ SHOW = "MainPID={pid}\\nActiveState=active\\nLimitMEMLOCK=infinity\\nCPUAffinity
 def service(tree: Tree) -> Tree:
     """Return a host on which wirebook-book.service is the process 77."""
     tree.install("systemctl", f"printf '{SHOW.format(pid=77)}\\n'")
-    tree.write("/proc/77/status", "Name:\twirebook\nVmLck:\t  262144 kB\nCpus_allowed_list:\t3\n")
+    tree.write(
+        "/proc/77/status", "Name:\twirebook\nVmLck:\t  24892 kB\nHugetlbPages:\t  262144 kB\nCpus_allowed_list:\t3\n"
+    )
     return tree
 
 
@@ -290,8 +292,8 @@ def test_affinity_and_locked_memory_of_a_unit(service: Tree) -> None:
     service.desire(
         {"name": "a", "probe": "affinity", "unit": "wirebook-book.service", "want": "3"},
         {"name": "b", "probe": "affinity", "unit": "wirebook-book.service", "want": "2"},
-        {"name": "c", "probe": "locked_memory", "unit": "wirebook-book.service", "want": 262144},
-        {"name": "d", "probe": "locked_memory", "unit": "wirebook-book.service", "want": 262145},
+        {"name": "c", "probe": "locked_memory", "unit": "wirebook-book.service", "want": 24892 + 262144},
+        {"name": "d", "probe": "locked_memory", "unit": "wirebook-book.service", "want": 24892 + 262145},
     )
     knobs = service.report()["knobs"]
     assert [knob["status"] for knob in knobs] == ["PASS", "FAIL", "PASS", "FAIL"]
