@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: write a role's drop-in files and its fragment of the desired state in one call."""
+"""Ansible module: write a role's drop-in files, set its sysctls and say what is to be proven, in one call."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: dropins
-short_description: Write a role's drop-in files and its fragment of the desired state
+short_description: Write a role's drop-in files, set its sysctls, and say what is to be proven
 description:
   - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
   - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
+  - Gives sysctls their values in the running kernel where they are off, and reads them back.
 options:
   role:
     description: The role's name; it names the fragment.
@@ -41,6 +42,10 @@ options:
     type: list
     elements: dict
     default: []
+  sysctls:
+    description: Values in the running kernel, by key. The file for the next boot is one of O(files).
+    type: dict
+    default: {}
   desired:
     description: The directory of the fragments.
     type: path
@@ -55,6 +60,7 @@ EXAMPLES = r"""
     files:
       - path: /etc/sysctl.d/60-wirebook.conf
         content: "vm.swappiness = 10\n"
+    sysctls: {vm.swappiness: 10}
     knobs:
       - name: sysctl vm.swappiness
         probe: sysctl
@@ -67,6 +73,11 @@ EXAMPLES = r"""
 RETURN = r"""
 changed_paths:
   description: The files that were written or removed, the fragment too.
+  type: list
+  elements: str
+  returned: always
+changed_sysctls:
+  description: The keys whose values were off.
   type: list
   elements: str
   returned: always
@@ -146,6 +157,35 @@ def left_over(previous: str | None, files: list[File]) -> list[Path]:
     return [path for path in listed if path not in kept and path.exists()]
 
 
+class SysctlError(Exception):
+    """The running kernel can't have a value; the text is a sentence for the operator."""
+
+
+def set_sysctl(key: str, value: str) -> None:
+    """Write a sysctl and read it back."""
+    path = sysctl_path(key)
+    try:
+        path.write_text(f"{value}\n")
+    except OSError as error:
+        raise SysctlError(f"The kernel refuses {key} = {value} ({error.strerror}): choose another value.") from error
+    found = running_sysctl(key)
+    if found != value:
+        raise SysctlError(f"The kernel made {key} = {found} of {value}: choose another value.")
+
+
+def running_sysctl(key: str) -> str:
+    """Return a sysctl's value with single spaces between its numbers."""
+    try:
+        return " ".join(sysctl_path(key).read_text().split())
+    except FileNotFoundError:
+        raise SysctlError(f"The running kernel has no sysctl {key}: boot one of Debian's own kernels.") from None
+
+
+def sysctl_path(key: str) -> Path:
+    """Return where the kernel shows a sysctl."""
+    return Path("/proc/sys", key.replace(".", "/"))
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -164,6 +204,7 @@ def main() -> None:
                 },
             },
             "knobs": {"type": "list", "elements": "dict", "default": []},
+            "sysctls": {"type": "dict", "default": {}},
             "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
         },
         supports_check_mode=True,
@@ -192,13 +233,23 @@ def main() -> None:
         {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
         for path in stale
     ]
-    if not module.check_mode:
-        for path in stale:
-            path.unlink()
-        for file in off:
-            file.write()
+    try:
+        running = {key: running_sysctl(key) for key in arguments["sysctls"]}
+        sysctls = {key: str(value) for key, value in arguments["sysctls"].items() if running[key] != str(value)}
+        diff += [{"before": f"{key} = {running[key]}\n", "after": f"{key} = {sysctls[key]}\n"} for key in sysctls]
+        if not module.check_mode:
+            for path in stale:
+                path.unlink()
+            for file in off:
+                file.write()
+            for key, value in sysctls.items():
+                set_sysctl(key, value)
+    except SysctlError as error:
+        module.fail_json(msg=str(error))
     changed = [*map(str, stale), *(str(file.path) for file in off)]
-    module.exit_json(changed=bool(changed), changed_paths=changed, diff=diff)
+    module.exit_json(
+        changed=bool(changed or sysctls), changed_paths=changed, changed_sysctls=sorted(sysctls), diff=diff
+    )
 
 
 if __name__ == "__main__":

@@ -23,13 +23,16 @@ class Host:
         self.root = root
         self.fragment = root / "desired.d/sysctl.json"
 
-    def write(self, files: dict[str, str], *, check: bool = False, **options: Any) -> dict[str, Any]:
+    def write(
+        self, files: dict[str, str], *, check: bool = False, sysctls: dict[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Run the module for these files, by name."""
         arguments = {
             "role": "sysctl",
             "desired": str(self.root / "desired.d"),
             "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
             "knobs": [{"name": "k"}],
+            "sysctls": sysctls or {},
             "_ansible_check_mode": check,
             "_ansible_diff": True,
         }
@@ -104,3 +107,40 @@ def test_an_unknown_group_is_a_sentence(host: Host) -> None:
     assert result["failed"]
     assert result["msg"].startswith("The files of role sysctl need a user or group that isn't there")
     assert not (host.root / "x.conf").exists()
+
+
+def test_a_sysctl_that_the_kernel_lacks_is_a_sentence(host: Host) -> None:
+    result = host.write({"x.conf": "one\n"}, sysctls={"net.core.no_such_thing": 1})
+    assert result["failed"]
+    assert result["msg"] == "The running kernel has no sysctl net.core.no_such_thing: boot one of Debian's own kernels."
+    assert not (host.root / "x.conf").exists()
+
+
+def test_a_sysctl_that_is_right_is_left_alone(host: Host) -> None:
+    now = " ".join(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert host.write({}, sysctls={"net.ipv4.ip_local_port_range": now})["changed_sysctls"] == []
+
+
+def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
+    """In a network namespace of its own, since the test must not change the machine."""
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", SET_IN_NAMESPACE, str(MODULE), str(host.root)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare failed" in done.stderr:
+        pytest.skip("this machine makes no network namespaces")
+    # Check mode first, which only tells; then for real; then there is nothing left to do.
+    assert done.stdout.split() == ["['net.ipv4.ip_default_ttl']", "64", "['net.ipv4.ip_default_ttl']", "63", "[]", "63"]
+
+
+SET_IN_NAMESPACE = """
+import json, pathlib, subprocess, sys
+for check in (True, False, False):
+    arguments = {"role": "sysctl", "desired": sys.argv[2], "sysctls": {"net.ipv4.ip_default_ttl": 63},
+                 "_ansible_check_mode": check}
+    done = subprocess.run([sys.executable, sys.argv[1]], input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+                          capture_output=True, text=True, check=True)
+    print(json.loads(done.stdout)["changed_sysctls"], pathlib.Path("/proc/sys/net/ipv4/ip_default_ttl").read_text())
+"""

@@ -15,8 +15,8 @@ def test_cpus_nodes_and_system(host_files: Callable[..., Path]) -> None:
     assert facts["manager_cpus"] == "0-3"
     assert facts["siblings"] == {"0": "0,2", "1": "1", "2": "0,2", "3": "3"}
     assert facts["nodes"] == [
-        {"node": 0, "cpus": "0-1", "memory_kb": 2097152, "hugepage_sizes_kb": [2048, 1048576]},
-        {"node": 1, "cpus": "2-3", "memory_kb": 2097152, "hugepage_sizes_kb": [2048, 1048576]},
+        {"node": 0, "cpus": "0-1", "memory_kb": 2097152, "hugepages": {"1048576kB": 0, "2048kB": 0}},
+        {"node": 1, "cpus": "2-3", "memory_kb": 2097152, "hugepages": {"1048576kB": 0, "2048kB": 0}},
     ]
     assert (facts["os"]["id"], facts["os"]["version"], facts["os"]["codename"]) == ("debian", "13", "trixie")
     assert facts["cpu_vendor"] == "GenuineIntel"
@@ -69,6 +69,21 @@ def test_a_default_route_may_be_ipv6_only(host_files: Callable[..., Path]) -> No
     assert not read_host(root)["nics"][0]["default_route"]
     write(root / "proc/net/ipv6_route", lo + lo.replace("lo", "enp0s2"))
     assert read_host(root)["nics"][0]["default_route"]
+
+
+def test_hugepages_as_they_are(host_files: Callable[..., Path]) -> None:
+    root = host_files()
+    write(root / "sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")
+    write(root / "sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "160\n")
+    write(
+        root / "proc/self/mountinfo",
+        "25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        "36 25 0:33 / /dev/hugepages2M rw,nosuid - hugetlbfs hugetlbfs rw,pagesize=2M\n",
+    )
+    facts = read_host(root)
+    assert facts["transparent_hugepages"] == "madvise"
+    assert [node["hugepages"]["2048kB"] for node in facts["nodes"]] == [0, 160]
+    assert facts["hugetlbfs"] == ["/dev/hugepages2M"]
 
 
 def test_this_machine_can_be_read() -> None:

@@ -20,7 +20,8 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
 
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
     `cpu_vendor`, `cpus_online` (list), `manager_cpus` (list: where PID 1 may run), `siblings` {cpu: list},
-    `nodes` [{node, cpus, memory_kb, hugepage_sizes_kb}],
+    `nodes` [{node, cpus, memory_kb, hugepages {"2048kB": number}}], `transparent_hugepages` (the chosen policy),
+    `hugetlbfs` (mount points),
     `nics` [{name, pci, driver, node, iommu_group, default_route}]. CPU lists are texts, sizes are in kB.
     """
     system = root / "sys"
@@ -38,6 +39,8 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
             for cpu in sorted(online)
         },
         "nodes": [_node(path) for path in _numbered(system / "devices/system/node", "node")],
+        "transparent_hugepages": _chosen(system / "kernel/mm/transparent_hugepage/enabled"),
+        "hugetlbfs": _mount_points(root / "proc/self/mountinfo", "hugetlbfs"),
         "nics": _nics(system, _default_route_interfaces(root / "proc/net")),
     }
 
@@ -83,10 +86,23 @@ def _node(path: Path) -> dict[str, Any]:
         "node": int(path.name[len("node") :]),
         "cpus": _text(path / "cpulist"),
         "memory_kb": int(memory.group(1)) if memory else 0,
-        "hugepage_sizes_kb": sorted(
-            int(folder.name[len("hugepages-") : -len("kB")]) for folder in path.glob("hugepages/hugepages-*kB")
-        ),
+        "hugepages": {
+            folder.name[len("hugepages-") :]: int(_text(folder / "nr_hugepages"))
+            for folder in sorted(path.glob("hugepages/hugepages-*kB"))
+        },
     }
+
+
+def _chosen(path: Path) -> str:
+    """Return the chosen word of a file such as "always [madvise] never"."""
+    match = re.search(r"\[(\S+)\]", _text(path))
+    return match.group(1) if match else ""
+
+
+def _mount_points(mountinfo: Path, kind: str) -> list[str]:
+    """Return where file systems of a type are mounted (proc_pid_mountinfo(5))."""
+    lines = [line.partition(" - ") for line in _text(mountinfo).splitlines()]
+    return sorted(left.split()[4] for left, _, right in lines if right.split()[0] == kind)
 
 
 def _default_route_interfaces(net: Path) -> set[str]:

@@ -21,7 +21,7 @@ class Node:
     number: int
     cpus: frozenset[int]
     memory_kb: int
-    hugepage_sizes_kb: tuple[int, ...]
+    hugepage_sizes_kb: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class Host:
     def from_facts(cls, facts: dict[str, Any]) -> Host:
         """Take the facts as `read_host` returns them."""
         nodes = [
-            Node(entry["node"], parse_cpus(entry["cpus"]), entry["memory_kb"], tuple(entry["hugepage_sizes_kb"]))
+            Node(
+                entry["node"],
+                parse_cpus(entry["cpus"]),
+                entry["memory_kb"],
+                frozenset(int(size[: -len("kB")]) for size in entry["hugepages"]),
+            )
             for entry in facts["nodes"]
         ]
         return cls(
