@@ -286,6 +286,25 @@ def test_a_restart_is_no_gap(path: Path) -> None:
     assert (engine.counters()["gaps"], engine.counters()["restarts"]) == (0, 1)
 
 
+@pytest.mark.parametrize("epoch", [2, 1])
+def test_a_restart_with_the_clock_set_back_or_in_the_same_second_is_seen_after_the_silence(
+    path: Path, epoch: int
+) -> None:
+    engine = engine_at(path, silence=0.0)
+    first = Publisher(2, seed=1, epoch=2)
+    for symbol in first.symbols:
+        give(engine, first.inline(symbol), first.snapshot(symbol))
+    again = Publisher(2, seed=2, epoch=epoch)
+    give(engine, again.inline(0))
+    all_right(engine, first)  # so far it could be an old packet that comes late
+    engine.check_silence()
+    give(engine, again.event())
+    assert {engine.books.state(symbol) for symbol in again.symbols} == {State.STALE}
+    for symbol in again.symbols:
+        give(engine, again.snapshot(symbol))
+    all_right(engine, again)
+
+
 def test_silence_is_stale_and_ends_with_the_next_packet(path: Path) -> None:
     publisher = Publisher(1)
     engine, view = engine_at(path, silence=0.0), MarketView(path)

@@ -4,7 +4,7 @@ from libc.stdio cimport FILE
 from wirebook.core.books cimport Book, Books
 from wirebook.core.market cimport MarketWriter
 from wirebook.core.memory cimport Arena
-from wirebook.core.packet cimport STREAMS, Header, Sequencer
+from wirebook.core.packet cimport STREAMS, Header, Sequencer, Stream
 from wirebook.core.records cimport Record
 from wirebook.core.udp cimport Receiver
 
@@ -16,6 +16,7 @@ cdef struct Source:
     uint64_t last              # sequence of the newest incremental packet
     uint64_t heard_ns          # CLOCK_MONOTONIC of the newest packet
     bint silent
+    bint new_snapshots         # the snapshot channel too begins anew, with an epoch that isn't higher
     int32_t rebuilding         # symbol that the snapshot channel is rebuilding, -1: none
     uint64_t snapshot_holds    # sequence up to which that snapshot holds the incrementals
 
@@ -62,6 +63,7 @@ cdef class Engine:
 
     cdef Source* source_of(self, const Header* header) noexcept nogil
     cdef void packet(self, const char* data, Py_ssize_t length) noexcept nogil
+    cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil
     cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil

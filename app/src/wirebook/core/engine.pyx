@@ -135,7 +135,9 @@ cdef class Engine:
         cdef Source* source
         cdef int place = self.sequencer.check(data, length, &stream)
         if unlikely(place >= LATE):
-            return
+            if place != LATE or not self.began_anew(header, stream):
+                return
+            place = RESTARTED
         source = self.source_of(header)
         if unlikely(header.channel == SNAPSHOT_CHANNEL):
             if place != NEXT:
@@ -155,6 +157,23 @@ cdef class Engine:
         if unlikely(source.silent):
             self.hush(source, False)  # after the gap was looked at: what is LIVE now is so rightly
         self.incrementals(source, header, records)
+
+    cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil:
+        """Whether a late packet is a restarted publisher's whose epoch is not higher: its clock was set back, or it was
+        started twice in a second. A source that speaks in order is not; one that fell silent, and now this, is."""
+        cdef Source* source = self.source_of(header)
+        if header.channel == SNAPSHOT_CHANNEL:
+            if not source.new_snapshots or header.epoch != source.epoch:
+                return False
+            source.new_snapshots = False
+        elif source.silent:
+            source.new_snapshots = True
+        else:
+            return False
+        stream.epoch = header.epoch
+        stream.expected = header.sequence + 1
+        stream.restarts += 1
+        return True
 
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
         cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1

@@ -1,0 +1,125 @@
+"""What a run needs on disk: two virtual environments, and the engine in four builds. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+APP = Path(__file__).resolve().parents[1]
+ROOT = APP.parent
+CACHE = ROOT / ".cache" / "bench"
+VENV = CACHE / "venv"
+CRYPTOFEED_VENV = CACHE / "venv-cryptofeed"
+CRYPTOFEED_PYTHON = "3.13"
+
+BUILDS: dict[str, tuple[str, ...]] = {
+    "O2": ("-Dmarch=x86-64", "-Doptimization=2", "-Db_lto=false"),
+    "march": ("-Dmarch=native", "-Doptimization=3", "-Db_lto=false"),
+    "lto": ("-Dmarch=native",),
+    "pgo": ("-Dmarch=native",),
+}
+"""Each adds one thing to the one before: the CPU's own instructions and -O3, link-time optimisation, a profile."""
+
+
+class PreparationError(Exception):
+    """Nothing can be measured; the text says what to do."""
+
+
+def run(command: list[str], what: str, env: dict[str, str] | None = None) -> None:
+    """Run a step quietly; PreparationError, and the end of its output, when it fails."""
+    result = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=env)
+    if result.returncode != 0:
+        print(result.stdout[-4000:], file=sys.stderr)
+        raise PreparationError(f"{what} failed, see above: `{' '.join(command[:6])} …`")
+
+
+def _venv(folder: Path, python: str, requirements: Path) -> Path:
+    """The Python of an environment that holds exactly `requirements`; made anew when they change."""
+    stamp = folder / "requirements.sha256"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"Installing {requirements.relative_to(ROOT)} into {folder.relative_to(ROOT)}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        run([python, "-m", "venv", str(folder)], "making a virtual environment")
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        run([*pip, "--require-hashes", "--requirement", str(requirements)], f"installing {requirements.name}")
+        stamp.write_text(wanted)
+    return folder / "bin" / "python"
+
+
+def _find_python(version: str) -> str | None:
+    """A Python of that version: on PATH, or behind pyenv's shims, which only answer to PYENV_VERSION."""
+    environment = {**os.environ, "PYENV_VERSION": version}
+    try:
+        answer = subprocess.run(
+            [f"python{version}", "-c", "import ensurepip, sys; print(sys.executable)"],
+            capture_output=True, text=True, check=True, env=environment,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def cryptofeed() -> Path:
+    """The Python of cryptofeed's environment; PreparationError says why there is none."""
+    python = _find_python(CRYPTOFEED_PYTHON)
+    if python is None:
+        raise PreparationError(f"cryptofeed 3 needs Python {CRYPTOFEED_PYTHON} with its venv module, and there is none on PATH")
+    return _venv(CRYPTOFEED_VENV, python, ROOT / "requirements" / "bench-cryptofeed.txt")
+
+
+def _sources() -> str:
+    """Changes when a build would."""
+    digest = hashlib.sha256(sys.version.encode())
+    files = [*(APP / "src").rglob("*"), *APP.glob("meson*"), APP / "pyproject.toml", *(APP / "bench").glob("*.p*")]
+    for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def install(python: Path, target: Path, build_folder: Path, settings: tuple[str, ...]) -> None:
+    """Build the engine with these settings of meson into `target`."""
+    shutil.rmtree(target, ignore_errors=True)
+    command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
+    command += ["--no-build-isolation", "--target", str(target), f"--config-settings=build-dir={build_folder}"]
+    command += [f"--config-settings=setup-args={setting}" for setting in settings]
+    # meson and ninja are the environment's own.
+    path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
+    run([*command, str(APP)], "building the engine", env={**os.environ, "PATH": path})
+
+
+def _hot(python: Path, target: Path) -> None:
+    """Compile hot.pyx beside the engine in `target`."""
+    source = target / "hot.c"
+    library = target / ("hot" + sysconfig.get_config_var("EXT_SUFFIX"))
+    cython = [str(python), "-m", "cython", "-3", "-I", str(APP / "src"), str(APP / "bench" / "hot.pyx"), "-o", str(source)]
+    run(cython, "compiling hot.pyx")
+    include = sysconfig.get_path("include")
+    flags = ["-O3", "-march=native", "-shared", "-fPIC", f"-I{include}", "-Wno-unused-result"]
+    run(["cc", *flags, str(source), "-o", str(library)], "compiling hot.c")
+
+
+def prepare() -> tuple[Path, dict[str, Path]]:
+    """(the suite's Python, folder of each build of the engine by name)."""
+    from bench import pgo
+
+    python = _venv(VENV, sys.executable, ROOT / "requirements" / "bench.txt")
+    folders = {name: CACHE / "builds" / name for name in BUILDS}
+    stamp = CACHE / "builds" / "sources.sha256"
+    wanted = _sources()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        for name, settings in BUILDS.items():
+            print(f"Building the engine: {name} ({' '.join(settings)})", flush=True)
+            build_folder = CACHE / "meson" / name
+            if name == "pgo":
+                pgo.install(python, folders[name], build_folder, settings)
+            else:
+                install(python, folders[name], build_folder, settings)
+            _hot(python, folders[name])
+        stamp.write_text(wanted)
+    return python, folders
