@@ -121,7 +121,7 @@ def test_a_killed_book_is_seen_as_stale_and_whole_again_after_its_restart(config
         process = book(config)
         feed.until_live(view)
     process.terminate()
-    process.wait(2)
+    process.wait(10)
 
 
 def faults(pid: int) -> list[int]:
@@ -146,7 +146,7 @@ def test_the_steady_state_takes_no_page_fault(config: Path, directory: Path) -> 
     assert faults(process.pid) == before
     assert os.sched_getaffinity(process.pid) == {max(os.sched_getaffinity(0))}
     process.terminate()
-    process.wait(2)
+    process.wait(10)
 
 
 def test_a_stop_is_orderly_and_readers_know_at_once(config: Path, directory: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_stop_is_orderly_and_readers_know_at_once(config: Path, directory: Pat
     view = MarketView(directory / "market")
     feed.until_live(view)
     process.terminate()
-    assert process.wait(2) == 0
+    assert process.wait(10) == 0
     assert (view.alive, view.top(5).state) == (False, State.STALE)
     assert process.stderr
     assert "stopped: " in process.stderr.read()
@@ -168,4 +168,4 @@ def test_a_second_book_gets_a_sentence(config: Path) -> None:
     assert second.returncode == 2
     assert second.stderr.splitlines()[-1].startswith("wirebook: another wirebook book writes ")
     process.terminate()
-    process.wait(2)
+    process.wait(10)

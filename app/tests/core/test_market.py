@@ -102,11 +102,11 @@ def whole(view: MarketView) -> int:
 
 def test_a_reader_never_gets_a_torn_record(path: Path, writer: BaseProcess) -> None:
     view = attached(path)
-    deadline = time.monotonic() + 3
-    seen = set()
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    seen: set[int] = set()
+    while len(seen) < 3000:
+        assert time.monotonic() < deadline
         seen.add(whole(view))
-    assert len(seen) > 1000
 
 
 def test_a_killed_writer_leaves_only_stale_records_and_its_successor_makes_them_live_again(path: Path) -> None:
