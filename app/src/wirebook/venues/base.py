@@ -45,7 +45,11 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """One incremental event. `previous` is None where the venue chains by `first` and `last` alone."""
+    """One incremental event. `previous` is None where the venue chains by `first` and `last` alone.
+
+    `first` and `last` are 0 where the venue doesn't number its events. `checksum` is the venue's own of the book after
+    the event, None where there is none.
+    """
 
     instrument: str
     first: int
@@ -54,17 +58,22 @@ class Depth:
     exchange_ns: int
     bids: Levels
     asks: Levels
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole book at update id `last`; `instrument` is None where the venue doesn't repeat what was asked for."""
+    """A whole book at update id `last`; `instrument` is None where the venue doesn't repeat what was asked for.
+
+    `last` is 0 where the venue doesn't number its books.
+    """
 
     instrument: str | None
     last: int
     exchange_ns: int
     bids: Levels
     asks: Levels
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,14 @@ class Ticker:
     last: int
     bid: Sequence[str]
     ask: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The venue's answer that it sends `depth` levels a side of the instrument from now on."""
+
+    instrument: str
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +113,21 @@ class Unknown:
     kind: str
 
 
-Message = Depth | Snapshot | Ticker | Ignored | Refused | Unknown
+Part = Depth | Snapshot | Ticker | Subscribed | Ignored | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """One message that says several things, or that has a number on its connection.
+
+    `number` counts the messages of a connection, whatever they say, by one; None where the venue doesn't.
+    """
+
+    number: int | None
+    parts: Sequence[Part]
+
+
+Message = Part | Several
 
 _DECIMAL = re.compile(r"(\d{1,19})(?:\.(\d{1,19}))?", re.ASCII)
 _INT64_MAX = (1 << 63) - 1
@@ -159,13 +190,31 @@ class WantSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class WantResubscribe:
+    """Send `Venue.resubscriptions` of this symbol id: the venue answers with a new snapshot in the stream.
+
+    The answer can be lost as any message can. So it is to be asked for again every `Venue.resync_seconds`, while
+    `Follower.awaits` says that it is of use.
+    """
+
+    symbol: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantSend:
+    """Send this text on the connection, at once: the answer to a venue's question whether we are alive."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WantLog:
     """Worth an operator's reading; said once per cause."""
 
     text: str
 
 
-Want = WantSnapshot | WantLog
+Want = WantSnapshot | WantResubscribe | WantSend | WantLog
 
 
 class Sink(Protocol):
@@ -191,7 +240,7 @@ class Follower(ABC):
 
     @abstractmethod
     def connected(self) -> None:
-        """The connection is up and subscribed; messages follow."""
+        """The connection is up; subscriptions are sent and messages follow."""
 
     @abstractmethod
     def message(self, raw: bytes, receive_ns: int) -> None:
@@ -199,7 +248,7 @@ class Follower(ABC):
 
     @abstractmethod
     def awaits(self, symbol: int) -> bool:
-        """Whether a snapshot of this symbol id is still of use."""
+        """Whether a snapshot of this symbol id is still of use, by REST or in the stream."""
 
     @abstractmethod
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
@@ -220,10 +269,24 @@ class Venue(ABC):
     rest: str
     streams_per_connection: int
     """Most instruments that one connection may follow."""
-    snapshot_seconds: float
+    snapshots_in_band: bool
+    """A book's snapshot comes in the stream when one subscribes. Else it has to be fetched by REST."""
+    snapshot_seconds: float = 0.0
     """Least time between two REST snapshots, so that the venue's request budget lasts."""
     connect_seconds: float
     """Least time between two connection attempts."""
+    send_seconds: float
+    """Least time between two messages sent on a connection: subscriptions, resubscriptions, pings."""
+    resync_seconds: float = 10.0
+    """How long a resubscription may stay without its snapshot before it is sent again."""
+    lifetime_seconds: float
+    """A connection is to be replaced by a new one when it is this old, before the venue cuts it; 0: never."""
+    ping: bytes | None = None
+    """What the venue takes as a sign of life, as a text message; None: the WebSocket protocol's own ping and pong."""
+    ping_seconds: float = 0.0
+    """How often `ping` is to be sent."""
+    silence_seconds: float = 60.0
+    """A connection on which nothing was heard for so long is dead, by what the venue promises to send."""
 
     @abstractmethod
     def connect_path(self) -> str:
@@ -233,6 +296,10 @@ class Venue(ABC):
     def subscriptions(self, names: Sequence[str]) -> list[bytes]:
         """The messages that subscribe to these instruments' books, in the venue's chunk size."""
 
+    def resubscriptions(self, name: str) -> list[bytes]:
+        """The messages after which the venue sends the instrument's snapshot anew, where snapshots are in band."""
+        raise LookupError(f"{self.name} sends no snapshot of {name} in the stream")
+
     @abstractmethod
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
         """REST paths whose answers define these instruments."""
@@ -241,9 +308,9 @@ class Venue(ABC):
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
         """The scales told by one such answer, by instrument. Raises MalformedError."""
 
-    @abstractmethod
     def snapshot_path(self, name: str) -> str:
-        """REST path of an instrument's whole book."""
+        """REST path of an instrument's whole book, where snapshots aren't in band."""
+        raise LookupError(f"{self.name} sends the snapshot of {name} in the stream")
 
     @abstractmethod
     def decode(self, raw: bytes) -> Message:

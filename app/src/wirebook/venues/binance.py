@@ -340,6 +340,11 @@ class BinanceSpot(Venue):
     websocket = "wss://stream.binance.com:9443"
     rest = "https://api.binance.com"
     streams_per_connection = 1024
+    snapshots_in_band = False
+    send_seconds = 0.25
+    """Five messages a second are allowed, the pongs among them."""
+    lifetime_seconds = 23.5 * 3600
+    """The venue cuts a connection after 24 hours."""
     snapshot_seconds = 0.5
     """A snapshot of 1,000 levels has weight 50 of the 6,000 a minute that an address may use."""
     connect_seconds = 1.0
