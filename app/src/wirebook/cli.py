@@ -7,7 +7,9 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from wirebook.errors import UserError
 
@@ -90,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument(
         "--port", type=_port, default=0, help="TCP port of both services; 0 takes a free one (default: %(default)s)"
     )
+    sim.add_argument("--tls", action="store_true", help="speak wss and https, by a certificate made at the start")
+    sim.add_argument("--cert", type=Path, metavar="FILE", help="with --tls: this certificate, in PEM form")
+    sim.add_argument("--key", type=Path, metavar="FILE", help="with --tls: the key of --cert")
     sim.add_argument(
         "--symbols", type=_count(2048), default=1, metavar="N", help="synthetic: instruments (default: %(default)s)"
     )
@@ -239,8 +244,25 @@ def _sim(options: argparse.Namespace) -> int:
         if options.synthetic
         else sim.CaptureTape(venue, options.replay)
     )
-    sim.run(venue, tape, speed=options.speed, loop=options.loop, host=options.host, port=options.port, say=say)
+    with ExitStack() as stack:
+        where = sim.Where(options.host, options.port, _certificate(options, stack))
+        sim.run(venue, tape, where, speed=options.speed, loop=options.loop, say=say)
     return 0
+
+
+def _certificate(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Path] | None:
+    """The certificate and key of --tls; those that are made live as long as `stack`."""
+    from wirebook import sim
+
+    given = (options.cert, options.key)
+    if given.count(None) == 1 or (options.cert and not options.tls):
+        raise UserError("--cert and --key belong together, and to --tls; give all three")
+    if not options.tls:
+        return None
+    if options.cert:
+        return given
+    home = stack.enter_context(TemporaryDirectory(prefix="wirebook-sim-"))
+    return sim.make_certificate(options.host, Path(home))
 
 
 def _replay(options: argparse.Namespace) -> int:

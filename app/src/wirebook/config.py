@@ -147,6 +147,8 @@ class Feed:
     websocket: str = _url("ws", "wss")
     """Empty: the venue's own address."""
     rest: str = _url("http", "https")
+    ca_file: str = _text(r"(/.+)?", "an absolute path, or empty for the system's authorities", "")
+    """Certificate authorities to trust instead of the system's, in PEM form."""
     silence_seconds: float = _rule("a number of seconds from 0.1 to 3600", lambda value: 0.1 <= value <= 3600, 60.0)
     """No message at all for this long: every book of the connection is stale and the connection is made anew."""
 

@@ -97,6 +97,7 @@ class Node:
             websocket = "{venue["websocket"]}"
             rest = "{venue["rest"]}"
             silence_seconds = {silence_seconds}
+            ca_file = "{venue.get("ca_file", "")}"
             symbols = [ {symbols} ]
             """
         )

@@ -40,6 +40,8 @@ cpu = 2
 stream = 1
 websocket = "wss://stream.binance.com:9443"
 rest = "https://api.binance.com"
+ca_file = ""
+silence_seconds = 60.0
 symbols = [ { id = 0, instrument = "BTCUSDT" } ]
 """
 
@@ -98,6 +100,7 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "rest": "https://"}]}, ["feed[0].rest", "https://"]),
         ({"feed": [{**FEED, "rest": "https://x:y"}]}, ["feed[0].rest", "https://"]),
         ({"feed": [{**FEED, "silence_seconds": 0}]}, ["silence_seconds", "from 0.1"]),
+        ({"feed": [{**FEED, "ca_file": "ca.pem"}]}, ["ca_file", "absolute path"]),
         ({"feed": [{**FEED, "cpus": 1}]}, ["feed[0].cpus", "cpu"]),
         ({"feed": [FEED, FEED]}, ["feed[1].venue", "feed[0]"]),
         (

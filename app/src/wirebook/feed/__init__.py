@@ -25,6 +25,7 @@ from wirebook.errors import UserError
 from wirebook.feed.connection import Connection, backoff
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import Rest, RestError
+from wirebook.feed.tls import client_context
 from wirebook.notify import notify, watchdog_interval
 from wirebook.venues import get
 from wirebook.venues.base import Instrument, MalformedError, Scale, Venue
@@ -55,7 +56,8 @@ class _Feed:
         self._config = config
         self._feed = feed
         self._venue = venue
-        self._rest = Rest(feed.rest or venue.rest, cpus)
+        self._tls = client_context(feed.ca_file)
+        self._rest = Rest(feed.rest or venue.rest, self._tls, cpus)
         self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
         self._connections: list[Connection] = []
         self._stop = asyncio.Event()
@@ -103,7 +105,7 @@ class _Feed:
         for start in range(0, len(instruments), most):
             followed = instruments[start : start + most]
             self._connections.append(
-                Connection(venue, url, followed, publisher, self._feed.silence_seconds, self._want_snapshot)
+                Connection(venue, url, self._tls, followed, publisher, self._feed.silence_seconds, self._want_snapshot)
             )
         cpu.freeze_gc()
         await asyncio.gather(

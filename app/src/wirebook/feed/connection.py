@@ -41,7 +41,7 @@ class Connection(WSListener):
     """Keeps one follower fed. `fetch(connection, symbol)` is called for each REST snapshot it wants."""
 
     def __init__(
-        self, venue: Venue, url: str, instruments: list[Instrument], publisher: Publisher,
+        self, venue: Venue, url: str, tls: ssl.SSLContext, instruments: list[Instrument], publisher: Publisher,
         silence_seconds: float, fetch: Callable[[Connection, int], None],
     ) -> None:  # fmt: skip
         self.venue = venue
@@ -49,6 +49,7 @@ class Connection(WSListener):
         self.connects = 0
         """Connections made so far."""
         self._url = url
+        self._tls = tls
         self._names = [instrument.name for instrument in instruments]
         self._publisher = publisher
         self._silence_seconds = silence_seconds
@@ -96,11 +97,10 @@ class Connection(WSListener):
         self._serve()
 
     async def _once(self) -> None:
-        context = ssl.create_default_context() if self._url.startswith("wss:") else None
         transport, _ = await ws_connect(
             lambda: self,
             self._url + self.venue.connect_path(),
-            ssl_context=context,
+            ssl_context=self._tls,
             enable_auto_ping=True,
             auto_ping_idle_timeout=_PING_SECONDS,
             auto_ping_reply_timeout=_PING_SECONDS,

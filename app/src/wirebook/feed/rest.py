@@ -34,12 +34,12 @@ class RestError(Exception):
 class Rest:
     """GETs below one base URL, in turn, over one connection that is kept open while the server keeps it."""
 
-    def __init__(self, base: str, cpus: Iterable[int]) -> None:
+    def __init__(self, base: str, tls: ssl.SSLContext, cpus: Iterable[int]) -> None:
         """`cpus`: where the worker thread may run, so that it needn't disturb the loop's own CPU."""
         parts = urlsplit(base)
         self._prefix = parts.path.rstrip("/")
         self._host, self._port = parts.hostname or "", parts.port
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = tls if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
         allowed = set(cpus)
         self._worker = ThreadPoolExecutor(1, "rest", initializer=lambda: os.sched_setaffinity(0, allowed))

@@ -11,9 +11,11 @@ import asyncio
 import errno
 import os
 import signal
+import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 from picows import (
@@ -32,6 +34,7 @@ from wirebook.errors import UserError
 from wirebook.sim.binance import BinanceExchange, Subscription
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.tape import Tape
+from wirebook.sim.tls import server_context
 from wirebook.venues.base import Depth, Venue
 
 EXCHANGES = {"binance": BinanceExchange}
@@ -114,10 +117,10 @@ class Server:
             else:
                 event.clear()
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Bind and accept; returns the port, which the kernel chose if `port` is 0. Raises UserError."""
         try:
-            self._server = await ws_create_server(self._accept, host, port, max_frame_size=1 << 16)
+            self._server = await ws_create_server(self._accept, host, port, max_frame_size=1 << 16, ssl=tls)
         except OSError as error:
             where = f"{host}:{port}"
             if error.errno == errno.EADDRINUSE:
@@ -204,23 +207,38 @@ class Server:
             client.send(raw)
 
 
+class Where(NamedTuple):
+    """Where a simulated venue listens, and as whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: the kernel chooses."""
+    certificate: tuple[Path, Path] | None = None
+    """Certificate and key; None for no TLS."""
+
+
 async def serve(
-    venue: Venue, tape: Tape, speed: float | None, loop: bool, host: str, port: int, say: Callable[..., None]
+    venue: Venue, tape: Tape, where: Where, speed: float | None, loop: bool, say: Callable[..., None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raises UserError if the address can't be had."""
+    """Serve until SIGINT or SIGTERM. Raises UserError if the address or the certificate can't be had."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(venue, tape, speed, loop, say)
-    port = await server.listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    urls = {"websocket": f"ws://{shown}:{port}", "rest": f"http://{shown}:{port}"}
+    tls = server_context(*where.certificate) if where.certificate else None
+    port = await server.listen(where.host, where.port, tls)
+    address = f"[{where.host}]:{port}" if ":" in where.host else f"{where.host}:{port}"
+    secure = "s" if tls else ""
+    urls = {"websocket": f"ws{secure}://{address}", "rest": f"http{secure}://{address}"}
+    details = {**urls, "ca_file": str(where.certificate[0].resolve())} if where.certificate else urls
     names = list(tape.scales)
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    trust = f", certificate {details['ca_file']}" if tls else ""
     say(
         "listening",
-        f"{venue.name} on {urls['websocket']} and {urls['rest']} with {listed}; it starts with the first subscriber",
-        **urls,
+        f"{venue.name} on {urls['websocket']} and {urls['rest']} with {listed}{trust};"
+        " it starts with the first subscriber",
+        **details,
         symbols=names,
     )
     playing = asyncio.ensure_future(server.play())
@@ -233,9 +251,7 @@ async def serve(
     await server.close()
 
 
-def run(
-    venue: Venue, tape: Tape, *, speed: float | None, loop: bool, host: str, port: int, say: Callable[..., None]
-) -> None:
+def run(venue: Venue, tape: Tape, where: Where, *, speed: float | None, loop: bool, say: Callable[..., None]) -> None:
     """Blocking form of `serve`, on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(venue, tape, speed, loop, host, port, say))
+        runner.run(serve(venue, tape, where, speed, loop, say))
