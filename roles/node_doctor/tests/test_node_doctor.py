@@ -118,11 +118,15 @@ def test_cmdline_without_grub(booted: Tree) -> None:
     assert (knob["status"], knob["boot"]) == ("FAIL", "no /boot/grub/grub.cfg")
 
 
-def test_cmdline_as_a_whole_finds_what_is_left_over(booted: Tree) -> None:
-    booted.desire({"name": "cmdline as the boot entry", "probe": "cmdline"})
+def test_the_boot_entry_and_the_running_command_line(booted: Tree) -> None:
+    booted.desire({"name": "cmdline as the boot entry", "probe": "boot_entry"})
     assert booted.status() == "PASS"
-    booted.write("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro console=ttyS0 {CMDLINE} skew_tick=1\n")
-    assert booted.status() == "FAIL"
+    booted.write("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro {CMDLINE} skew_tick=1\n")
+    knob = booted.only()
+    assert (knob["status"], knob["reason"]) == ("FAIL", "the next boot will set it")
+    assert (knob["running"], knob["boot"]) == ("has also skew_tick=1", "has also console=ttyS0")
+    (booted.root / "boot/grub/grub.cfg").unlink()
+    assert booted.only()["reason"] == "neither running nor set for the next boot"
 
 
 def test_cmdline_with_quotes(booted: Tree) -> None:
