@@ -424,7 +424,7 @@ def test_a_desired_state_that_cannot_be_used(tree: Tree, name: str, text: str, s
 @pytest.mark.parametrize(
     ("knob", "sentence"),
     [
-        ({"probe": "guess", "want": 1}, "asks for the probe 'guess'; there are cmdline, cpulist, "),
+        ({"probe": "guess", "want": 1}, "asks for the probe 'guess'; there are cmdline, boot_entry, cpulist, "),
         ({"probe": "text", "path": "/x"}, "lacks 'want'"),
         ({"probe": "text", "want": "x"}, "lacks 'path', which its probe 'text' needs"),
     ],
