@@ -58,6 +58,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(feed)
     feed.set_defaults(run=_feed)
 
+    record = commands.add_parser(
+        "record",
+        help="record a venue's raw traffic",
+        description="Follow a venue and record its raw traffic, publishing nothing. A feed that runs anyway records"
+        " with the key `record` of its [[feed]]. Files that follow each other may be joined with cat.",
+    )
+    record.add_argument("venue", help="a venue that has a [[feed]] in the configuration")
+    record.add_argument(
+        "--directory", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)"
+    )
+    _add_config(record)
+    record.set_defaults(run=_record)
+
     book = commands.add_parser(
         "book",
         help="build the books of all feeds in shared memory",
@@ -215,6 +228,13 @@ def _feed(options: argparse.Namespace) -> int:
     from wirebook import config, feed
 
     feed.run(config.load(options.config), options.venue)
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from wirebook import config, feed
+
+    feed.record(config.load(options.config), options.venue, options.directory)
     return 0
 
 

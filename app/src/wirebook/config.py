@@ -151,6 +151,11 @@ class Feed:
     """Certificate authorities to trust instead of the system's, in PEM form."""
     silence_seconds: float = _rule("a number of seconds from 0.1 to 3600", lambda value: 0.1 <= value <= 3600, 60.0)
     """No message at all for this long: every book of the connection is stale and the connection is made anew."""
+    record: str = _text(r"(/.+)?", "an absolute path, or empty for no recording", "")
+    """Directory to record the raw traffic to."""
+    record_megabytes: int = _between(1, 1 << 20, 256)
+    record_seconds: float = _rule("a number of seconds from 1 to 604800", lambda value: 1 <= value <= 604800, 3600.0)
+    """A recording's file is ended when it is this large or this old."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,16 @@ def wirebook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*WIREBOOK, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
+def refused(*arguments: str) -> str:
+    """The one sentence of a command that fails by the user's hand."""
+    done = wirebook(*arguments)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("wirebook: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr.removeprefix("wirebook: ").strip()
+
+
 def until(holds: Callable[[], bool], what: str) -> None:
     """Wait for `holds()`."""
     deadline = time.monotonic() + PATIENCE
@@ -67,7 +77,7 @@ class Line(NamedTuple):
 class Node:
     """A feed and a book process with a configuration of their own."""
 
-    def __init__(self, home: Path, venue: dict[str, Any], silence_seconds: float = 60.0) -> None:
+    def __init__(self, home: Path, venue: dict[str, Any], **feed: object) -> None:
         self.home = home
         self.audit = home / "audit.csv"
         self.config = home / "engine.toml"
@@ -79,6 +89,7 @@ class Node:
         symbols = ", ".join(
             f'{{ id = {number}, instrument = "{name}" }}' for number, name in enumerate(venue["symbols"])
         )
+        keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in feed.items())
         self.config.write_text(
             f"""
             [memory]
@@ -96,8 +107,8 @@ class Node:
             venue = "binance"
             websocket = "{venue["websocket"]}"
             rest = "{venue["rest"]}"
-            silence_seconds = {silence_seconds}
             ca_file = "{venue.get("ca_file", "")}"
+            {keys}
             symbols = [ {symbols} ]
             """
         )
@@ -153,9 +164,12 @@ class Node:
 
 
 @contextmanager
-def node(home: Path, venue: dict[str, Any], silence_seconds: float = 60.0) -> Iterator[Node]:
-    """A node whose processes are ended at the end, and whose logs are shown when the test failed."""
-    made = Node(home, venue, silence_seconds)
+def node(home: Path, venue: dict[str, Any], **feed: object) -> Iterator[Node]:
+    """A node whose processes are ended at the end, and whose logs are shown when the test failed.
+
+    `feed`: more keys of its [[feed]].
+    """
+    made = Node(home, venue, **feed)
     try:
         yield made
     except BaseException:

@@ -11,17 +11,7 @@ import pytest
 
 from wirebook import __version__
 
-from .support import WIREBOOK, Sim, wirebook
-
-
-def refused(*arguments: str) -> str:
-    """The one sentence of a command that fails by the user's hand."""
-    done = wirebook(*arguments)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    assert done.stderr.startswith("wirebook: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr.removeprefix("wirebook: ").strip()
+from .support import WIREBOOK, Sim, refused, wirebook
 
 
 def engine(tmp_path: Path, text: str = "") -> str:
@@ -107,7 +97,7 @@ def test_what_can_not_be_said(arguments: tuple[str, ...]) -> None:
 
 def test_help_and_version() -> None:
     assert wirebook("--version").stdout == f"wirebook {__version__}\n"
-    for command in ("feed", "book", "sim", "top", "replay", "check", "demo"):
+    for command in ("feed", "record", "book", "sim", "top", "replay", "check", "demo"):
         done = wirebook(command, "--help")
         assert done.returncode == 0
         assert f"usage: wirebook {command}" in done.stdout

@@ -42,6 +42,9 @@ websocket = "wss://stream.binance.com:9443"
 rest = "https://api.binance.com"
 ca_file = ""
 silence_seconds = 60.0
+record = ""
+record_megabytes = 256
+record_seconds = 3600.0
 symbols = [ { id = 0, instrument = "BTCUSDT" } ]
 """
 

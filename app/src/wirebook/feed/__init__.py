@@ -11,7 +11,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import uvloop
 
@@ -23,10 +25,11 @@ from wirebook.core.packet import Encoder
 from wirebook.core.udp import Sender
 from wirebook.errors import UserError
 from wirebook.feed.connection import Connection, backoff
-from wirebook.feed.publisher import Publisher
+from wirebook.feed.publisher import Nowhere, Publisher, Sends
 from wirebook.feed.rest import Rest, RestError
 from wirebook.feed.tls import client_context
 from wirebook.notify import notify, watchdog_interval
+from wirebook.record import Recorder
 from wirebook.venues import get
 from wirebook.venues.base import Instrument, MalformedError, Scale, Venue
 
@@ -47,20 +50,40 @@ def run(config: Config, venue_name: str) -> None:
         _log.info("%s: pinned to CPU %d", venue_name, feed.cpu)
     if config.memory.lock:
         lock_memory()
+    _run(_Feed(config, feed, get(venue_name), cpus, Sender))
+
+
+def record(config: Config, venue_name: str, directory: Path) -> None:
+    """Follow a venue only to record its traffic into `directory`: nothing is published, nothing pinned or locked.
+
+    Raises UserError as `run`.
+    """
+    feed = replace(config.feed_for(venue_name), record=str(directory.absolute()))
+    _run(_Feed(config, feed, get(venue_name), os.sched_getaffinity(0), Nowhere))
+
+
+def _run(feed: _Feed) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Feed(config, feed, get(venue_name), cpus).run())
+        runner.run(feed.run())
 
 
 class _Feed:
-    def __init__(self, config: Config, feed: Feed, venue: Venue, cpus: Iterable[int]) -> None:
+    def __init__(
+        self, config: Config, feed: Feed, venue: Venue, cpus: Iterable[int], sender: Callable[..., Sends]
+    ) -> None:
         self._config = config
         self._feed = feed
         self._venue = venue
+        self._sender = sender
         self._tls = client_context(feed.ca_file)
         self._rest = Rest(feed.rest or venue.rest, self._tls, cpus)
         self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
         self._connections: list[Connection] = []
         self._stop = asyncio.Event()
+        self._recorder: Recorder | None = None
+        if feed.record:
+            directory = Path(feed.record)
+            self._recorder = Recorder(directory, venue.name, feed.record_megabytes, feed.record_seconds, cpus)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -79,6 +102,8 @@ class _Feed:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             self._rest.close()
+            if self._recorder is not None:
+                self._recorder.close()
         _log.info("%s: stopped", self._venue.name)
 
     async def _work(self) -> None:
@@ -91,8 +116,8 @@ class _Feed:
             instruments,
             books,
             Encoder(venue.number, self._feed.stream, int(time.time())),
-            Sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
-            Sender(
+            self._sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
+            self._sender(
                 transport.snapshot_group,
                 transport.snapshot_port,
                 transport.interface,
@@ -105,8 +130,11 @@ class _Feed:
         for start in range(0, len(instruments), most):
             followed = instruments[start : start + most]
             self._connections.append(
-                Connection(venue, url, self._tls, followed, publisher, self._feed.silence_seconds, self._want_snapshot)
-            )
+                Connection(
+                    venue, url, self._tls, followed, publisher,
+                    self._feed.silence_seconds, self._want_snapshot, self._recorder,
+                )
+            )  # fmt: skip
         cpu.freeze_gc()
         await asyncio.gather(
             *(connection.run() for connection in self._connections),
@@ -192,6 +220,8 @@ class _Feed:
             if now >= next_heartbeat:
                 next_heartbeat = now + _HEARTBEAT_SECONDS
                 publisher.heartbeat(time.time_ns())
+            if self._recorder is not None:
+                self._recorder.flush()
             for connection in self._connections:
                 connection.check_silence()
             live = sum(connection.follower.live for connection in self._connections)

@@ -15,6 +15,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 from wirebook.core.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
+from wirebook.record import Recorder
 from wirebook.venues.base import Follower, Instrument, Venue, WantLog, WantSnapshot
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Connection(WSListener):
 
     def __init__(
         self, venue: Venue, url: str, tls: ssl.SSLContext, instruments: list[Instrument], publisher: Publisher,
-        silence_seconds: float, fetch: Callable[[Connection, int], None],
+        silence_seconds: float, fetch: Callable[[Connection, int], None], recorder: Recorder | None,
     ) -> None:  # fmt: skip
         self.venue = venue
         self.follower: Follower = venue.follower(instruments, publisher)
@@ -54,6 +55,7 @@ class Connection(WSListener):
         self._publisher = publisher
         self._silence_seconds = silence_seconds
         self._fetch = fetch
+        self._recorder = recorder
         self._transport: WSTransport | None = None
         self._reason = Reason.DISCONNECTED
         self._heard = 0.0
@@ -92,8 +94,11 @@ class Connection(WSListener):
 
     def snapshot(self, symbol: int, body: bytes) -> None:
         """The body of a REST snapshot that was fetched."""
-        self.follower.snapshot(symbol, body, time.time_ns())
+        receive_ns = time.time_ns()
+        self.follower.snapshot(symbol, body, receive_ns)
         self._publisher.flush()
+        if self._recorder is not None:
+            self._recorder.write(receive_ns, body)
         self._serve()
 
     async def _once(self) -> None:
@@ -162,6 +167,8 @@ class Connection(WSListener):
                 raw = b"".join(self._parts)
                 self._parts.clear()
             self.follower.message(raw, receive_ns)
+            if self._recorder is not None:
+                self._recorder.write(receive_ns, raw)
             if self.follower.wants:
                 self._publisher.flush()
                 self._serve()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Final
+from typing import Final, Protocol
 
 from wirebook.core.books import Books
 from wirebook.core.packet import Channel, Encoder
 from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.udp import Sender
 from wirebook.venues.base import Instrument
 
 _BATCH_RECORDS: Final = 1 << 17
@@ -22,6 +21,23 @@ _SNAPSHOT_PERIOD: Final = 0.5
 """Seconds between two snapshots of the same book, if the rate allows."""
 
 
+class Sends(Protocol):
+    """Where packets go: a multicast group, or nowhere."""
+
+    def publish(self, encoder: Encoder, batch: Batch, channel: int, /) -> object:
+        """Send the records of `batch`."""
+
+
+class Nowhere:
+    """For a feed that only records."""
+
+    def __init__(self, *_address: object) -> None:
+        pass
+
+    def publish(self, _encoder: Encoder, _batch: Batch, _channel: int, /) -> None:
+        """Send nothing."""
+
+
 class Publisher:
     """The sink of a feed's followers: applies records to the feed's own books and sends them."""
 
@@ -31,8 +47,8 @@ class Publisher:
         instruments: Sequence[Instrument],
         books: Books,
         encoder: Encoder,
-        incremental: Sender,
-        snapshot: Sender,
+        incremental: Sends,
+        snapshot: Sends,
     ) -> None:
         self.batch = Batch(_BATCH_RECORDS)
         self._venue = venue

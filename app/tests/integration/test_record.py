@@ -1,0 +1,61 @@
+"""Recording over real sockets: what a feed recorded replays without a gap, to the books that it published."""
+
+import time
+from pathlib import Path
+
+from wirebook.core.books import State
+from wirebook.replay import replay
+from wirebook.venues import get
+
+from .support import Sim, node, refused, until
+
+MARKET = ("--synthetic", "--rate", "200")
+
+
+def joined(directory: Path, path: Path) -> Path:
+    """A recording's files as one, as `cat` joins them."""
+    path.write_bytes(b"".join(file.read_bytes() for file in sorted(directory.iterdir())))
+    return path
+
+
+def test_a_feed_records_what_it_hears_and_it_replays(tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    with (
+        Sim(*MARKET) as sim,
+        node(tmp_path, sim.venue, record=str(recordings), record_seconds=1) as under_test,
+    ):
+        under_test.start_both()
+        under_test.wait_live(1)
+        until(lambda: len(under_test.lines()) > 500, "events")
+        assert under_test.stop("feed") == 0
+        until(lambda: under_test.states() == [State.STALE], "the feed's last word")
+    assert [path for path in recordings.iterdir() if path.suffix != ".zst"] == []
+    report, notes = replay(get("binance"), joined(recordings, tmp_path / "all.zst"))
+    assert notes == []
+    assert (report.gaps, report.snapshots, report.bbo_differ) == (0, 1, 0)
+    assert report.updates > 400
+
+
+def test_recording_without_a_feed(tmp_path: Path) -> None:
+    """It needs no multicast, and what it would have to send goes nowhere."""
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    with Sim(*MARKET) as sim, node(tmp_path, sim.venue) as under_test:
+        under_test.start_book()
+        under_test.start("record", "binance", "--directory", str(recordings))
+        until(lambda: b"books live" in under_test.log("record"), "a live book")
+        time.sleep(1)
+        assert under_test.stop("record") == 0
+        assert under_test.view().defined() == []
+    report, _ = replay(get("binance"), joined(recordings, tmp_path / "all.zst"))
+    assert report.gaps == 0
+    assert report.updates > 50
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with node(tmp_path, {"symbols": ["X"], "websocket": "ws://x", "rest": "http://x"}) as under_test:
+        absent = str(tmp_path / "absent")
+        assert f"can't write recordings to {absent}" in refused(
+            "record", "binance", "--directory", absent, "--config", str(under_test.config)
+        )
