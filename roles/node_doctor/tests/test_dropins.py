@@ -124,7 +124,7 @@ def test_a_sysctl_that_is_right_is_left_alone(host: Host) -> None:
 def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
     """In a network namespace of its own, since the test must not change the machine."""
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SET_IN_NAMESPACE, str(MODULE), str(host.root)],  # noqa: S607
+        ["unshare", "--net", sys.executable, "-c", SET_IN_NAMESPACE, str(MODULE), str(host.root)],
         capture_output=True,
         text=True,
         check=False,

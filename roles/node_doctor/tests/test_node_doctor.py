@@ -316,7 +316,7 @@ def test_affinity_of_a_process(tree: Tree) -> None:
 
 
 def test_limit_in_a_container_that_may_not_raise_any(tree: Tree) -> None:
-    tree.install("runuser", 'echo "8388608 8388608"')
+    tree.install("runuser", 'echo "MEMLOCK 8388608 8388608"')
     tree.write("/run/systemd/container", "podman\n")
     tree.write("/proc/1/status", "CapBnd:\t000001fffeffffff\n")
     tree.desire({"name": "l", "probe": "limit", "user": "wirebook", "item": "memlock", "want": "unlimited"})
@@ -326,12 +326,12 @@ def test_limit_in_a_container_that_may_not_raise_any(tree: Tree) -> None:
 
 
 def test_limit_of_a_session(tree: Tree) -> None:
-    tree.install("runuser", 'echo "$@" > "${0%/*}/asked"; echo "unlimited unlimited"')
+    tree.install("runuser", 'echo "$@" >> "${0%/*}/asked"; echo "RTPRIO 10 10"; echo "MEMLOCK unlimited unlimited"')
     tree.desire({"name": "l", "probe": "limit", "user": "wirebook", "item": "memlock", "want": "unlimited"})
     assert tree.status() == "PASS"
     asked = (tree.root / "bin/asked").read_text()
-    assert asked == "-u wirebook -- prlimit --noheadings --raw --output SOFT,HARD --memlock\n"
-    tree.install("runuser", 'echo "8388608 unlimited"')
+    assert asked == "-u wirebook -- prlimit --noheadings --raw --output RESOURCE,SOFT,HARD\n"
+    tree.install("runuser", 'echo "MEMLOCK 8388608 unlimited"')
     assert tree.status() == "FAIL"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import ROUTE, add_nic, write
+from fake_host import ROUTE, add_nic, write
 from wirebook_topology.host import read_host
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import add_nic
+from fake_host import add_nic
 from wirebook_topology.host import read_host
 from wirebook_topology.model import Host, Wish, derive, refusals
 
