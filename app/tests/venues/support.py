@@ -7,7 +7,7 @@ from wirebook.core.memory import Arena
 from wirebook.core.records import Batch
 from wirebook.venues import get
 from wirebook.venues.base import Instrument
-from wirebook.venues.binance import BinanceFollower
+from wirebook.venues.follower import BookFollower
 
 BTC = Instrument(7, "BTCUSDT", 2, 5)
 ETH = Instrument(9, "ETHUSDT", 2, 4)
@@ -40,15 +40,15 @@ class Keeper(Recorder):
 S = TypeVar("S", bound=Recorder)
 
 
-def follow(sink: S, *instruments: Instrument) -> tuple[BinanceFollower, S]:
+def follow(sink: S, *instruments: Instrument, venue: str = "binance") -> tuple[BookFollower, S]:
     """A connected follower, awaiting its snapshots."""
-    made = get("binance").follower(instruments, sink)
-    assert isinstance(made, BinanceFollower)
+    made = get(venue).follower(instruments, sink)
+    assert isinstance(made, BookFollower)
     made.connected()
     return made, sink
 
 
-def follower(*instruments: Instrument) -> tuple[BinanceFollower, Keeper]:
+def follower(*instruments: Instrument) -> tuple[BookFollower, Keeper]:
     """A connected follower with books; of BTC alone by default."""
     return follow(Keeper(), *instruments or (BTC,))
 

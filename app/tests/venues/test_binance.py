@@ -17,12 +17,13 @@ from wirebook.venues.base import (
     Ticker,
     Unknown,
     UnrepresentableError,
+    Verdict,
     WantLog,
     WantSnapshot,
     decimals_of,
     scaled,
 )
-from wirebook.venues.binance import BinanceFollower, Verdict, spot_rule
+from wirebook.venues.follower import BookFollower
 
 from .support import BTC, ETH, Keeper, event, follower, snapshot
 
@@ -45,10 +46,10 @@ VENUE = get("binance")
     ],
 )
 def test_rule(at: int, chained: bool, first: int, last: int, verdict: Verdict) -> None:
-    assert spot_rule(at, chained, first, last) is verdict
+    assert VENUE.judge(at, chained, first, last, None) is verdict
 
 
-def live() -> tuple[BinanceFollower, Keeper]:
+def live() -> tuple[BookFollower, Keeper]:
     """BTC at id 12, live."""
     subject, sink = follower()
     subject.wants.clear()
@@ -218,7 +219,7 @@ def test_records_say_when() -> None:
 
 
 def test_the_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wirebook.venues.binance._MOST_BUFFERED", 10)
+    monkeypatch.setattr("wirebook.venues.follower._MOST_BUFFERED", 10)
     subject, sink = follower()
     for number in range(1, 26):
         subject.message(event(number, number, f"100.{number:02}:1"), number)

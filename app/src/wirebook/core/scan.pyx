@@ -8,7 +8,7 @@ has to be lenient, and the slow one says what is wrong.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from wirebook.core.records cimport ASK, BID, EVENT_END, LIVE, Batch, Record, unlikely
 
@@ -84,9 +84,30 @@ cdef inline bint scaled(const char** at, const char* end, int decimals, int64_t*
     return True
 
 
-cdef inline bint levels(const char** at, const char* end, Entry* entry, Batch batch, Record* pattern) noexcept nogil:
-    """`[["price","quantity"],…]`: a record per level, like `pattern` but for price and quantity."""
+cdef inline bint plain(const char** at, const char* end) noexcept nogil:
+    """Step over characters that mean themselves in JSON text: no escape, no control character, nothing beyond ASCII."""
+    while at[0] < end and c" " <= at[0][0] and at[0][0] <= c"~" and at[0][0] != c'"' and at[0][0] != c"\\":
+        at[0] += 1
+    return True
+
+
+cdef inline bint quoted(const char** at, const char* end) noexcept nogil:
+    """Step over `,"digits"`."""
+    if unlikely(not skip(at, end, b',"', 2)):
+        return False
+    while at[0] < end and is_digit(at[0][0]):
+        at[0] += 1
+    return skip(at, end, b'"', 1)
+
+
+cdef inline bint levels(const char** at, const char* end, Entry* entry, Batch batch, Record* pattern,
+                        int more) noexcept nogil:
+    """`[["price","quantity"],…]`: a record per level, like `pattern` but for price and quantity.
+
+    A level has `more` numbers behind the two, which say nothing about the book.
+    """
     cdef Record* record
+    cdef int _more
     if unlikely(not skip(at, end, b"[", 1)):
         return False
     if skip(at, end, b"]", 1):
@@ -101,8 +122,12 @@ cdef inline bint levels(const char** at, const char* end, Entry* entry, Batch ba
             or not scaled(at, end, entry.price_decimals, &record.price)
             or not skip(at, end, b",", 1)
             or not scaled(at, end, entry.quantity_decimals, &record.quantity)
-            or not skip(at, end, b"]", 1)
         ):
+            return False
+        for _more in range(more):
+            if unlikely(not quoted(at, end)):
+                return False
+        if unlikely(not skip(at, end, b"]", 1)):
             return False
         if not skip(at, end, b",", 1):
             return skip(at, end, b"]", 1)
@@ -117,11 +142,11 @@ cdef inline uint64_t hashed(const char* name, Py_ssize_t length) noexcept nogil:
     return value
 
 
-cdef class DepthScanner:
-    """Decodes Binance's `depthUpdate`, bare or in the combined stream's wrapper, for a fixed set of instruments.
+cdef class Scanner:
+    """Decodes one kind of depth event for a fixed set of instruments; which one is the subclass's `run`.
 
     `instruments` are (symbol id, name, price decimals, quantity decimals). After a `scan` that returned True, `symbol`,
-    `first`, `last` and `exchange_ns` are the event's.
+    `first`, `last`, `previous` and `exchange_ns` are the event's.
     """
 
     def __cinit__(self, instruments):
@@ -164,6 +189,11 @@ cdef class DepthScanner:
                 return entry
             slot = (slot + 1) % SLOTS
 
+    @property
+    def previous(self):
+        """The id that the event says it continues; None where such events don't say."""
+        return self.before if self.chained else None
+
     def scan(self, bytes raw not None, Batch batch not None, uint64_t receive_ns):
         """Append the records of one depth event and return True; or leave the batch as it was and return False.
 
@@ -178,55 +208,179 @@ cdef class DepthScanner:
         return False
 
     cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil:
-        cdef const char* name
+        """Append the records of an event that has the one accepted form; False, with records to be removed, else."""
+        return False
+
+    cdef Entry* begin(self, const char** at, const char* end, Record* pattern) noexcept nogil:
+        """Read an instrument's name up to its quote, and begin the pattern of its records."""
+        cdef const char* name = at[0]
+        cdef Entry* entry
+        while at[0] < end and at[0][0] != c'"':
+            at[0] += 1
+        entry = self.find(name, at[0] - name)
+        if entry != NULL:
+            memset(pattern, 0, sizeof(Record))
+            pattern.symbol = self.symbol = entry.symbol
+        return entry
+
+    cdef bint finish(self, Batch batch, Py_ssize_t mark, uint64_t receive_ns) noexcept nogil:
+        """Give the event's records, from `mark` on, what was only known behind the levels, and end the event."""
+        cdef Py_ssize_t index
+        if unlikely(batch.size == mark):
+            return batch.add(self.symbol, LIVE, EVENT_END, 0, self.last, 0, 0, self.exchange_ns, receive_ns)
+        for index in range(mark, batch.size):
+            batch.data[index].update_id = self.last
+            batch.data[index].exchange_ns = self.exchange_ns
+        batch.data[batch.size - 1].flags |= EVENT_END
+        return True
+
+
+cdef class DepthScanner(Scanner):
+    """Binance's `depthUpdate`, bare or in the combined stream's wrapper; futures' with `T`, `pu` and COIN-M's `ps`."""
+
+    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil:
         cdef Entry* entry
         cdef Record pattern
-        cdef uint64_t milliseconds
+        cdef uint64_t milliseconds, matched
         cdef Py_ssize_t mark = batch.size
         cdef bint wrapped = skip(&at, end, b'{"stream":"', 11)
         if wrapped:
-            # Only characters that mean themselves in JSON: no escape, no control character, nothing beyond ASCII.
-            while at < end and c" " <= at[0] and at[0] <= c"~" and at[0] != c'"' and at[0] != c"\\":
-                at += 1
+            plain(&at, end)
             if unlikely(not skip(&at, end, b'","data":', 9)):
                 return False
         if not skip(&at, end, b'{"e":"depthUpdate","E":', 23):
             return False
-        if unlikely(not integer(&at, end, 13, &milliseconds) or not skip(&at, end, b',"s":"', 6)):
+        if unlikely(not integer(&at, end, 13, &milliseconds)):
             return False
-        name = at
-        while at < end and at[0] != c'"':
-            at += 1
-        entry = self.find(name, at - name)
+        if skip(&at, end, b',"T":', 5) and unlikely(not integer(&at, end, 13, &matched)):
+            return False
+        if unlikely(not skip(&at, end, b',"s":"', 6)):
+            return False
+        entry = self.begin(&at, end, &pattern)
+        if unlikely(entry == NULL):
+            return False
+        if skip(&at, end, b'","ps":"', 8):
+            plain(&at, end)
         if unlikely(
-            entry == NULL
-            or not skip(&at, end, b'","U":', 6)
+            not skip(&at, end, b'","U":', 6)
             or not integer(&at, end, 18, &self.first)
             or not skip(&at, end, b',"u":', 5)
             or not integer(&at, end, 18, &self.last)
             or self.first > self.last
-            or not skip(&at, end, b',"b":', 5)
         ):
             return False
-        self.symbol = entry.symbol
+        self.chained = skip(&at, end, b',"pu":', 6)
+        if self.chained and unlikely(not integer(&at, end, 18, &self.before)):
+            return False
         self.exchange_ns = milliseconds * 1000000
-        pattern.symbol = entry.symbol
         pattern.kind = BID
-        pattern.flags = 0
-        pattern.aux = 0
         pattern.update_id = self.last
-        pattern.price = 0
-        pattern.quantity = 0
         pattern.exchange_ns = self.exchange_ns
         pattern.receive_ns = receive_ns
-        if unlikely(not levels(&at, end, entry, batch, &pattern) or not skip(&at, end, b',"a":', 5)):
+        if unlikely(not skip(&at, end, b',"b":', 5) or not levels(&at, end, entry, batch, &pattern, 0)):
             return False
         pattern.kind = ASK
-        if unlikely(not levels(&at, end, entry, batch, &pattern) or not skip(&at, end, b"}", 1)):
-            return False
-        if unlikely((wrapped and not skip(&at, end, b"}", 1)) or at != end):
+        if unlikely(
+            not skip(&at, end, b',"a":', 5)
+            or not levels(&at, end, entry, batch, &pattern, 0)
+            or not skip(&at, end, b"}", 1)
+            or (wrapped and not skip(&at, end, b"}", 1))
+            or at != end
+        ):
             return False
         if unlikely(batch.size == mark):
             return batch.add(entry.symbol, LIVE, EVENT_END, 0, self.last, 0, 0, self.exchange_ns, receive_ns)
         batch.data[batch.size - 1].flags |= EVENT_END
         return True
+
+
+cdef class OrderbookScanner(Scanner):
+    """Bybit's `delta` of a topic `orderbook.…`, with or without `cts`."""
+
+    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil:
+        cdef Entry* entry
+        cdef Record pattern
+        cdef uint64_t milliseconds, unused
+        cdef Py_ssize_t mark = batch.size
+        if not skip(&at, end, b'{"topic":"orderbook.', 20):
+            return False
+        plain(&at, end)
+        if unlikely(
+            not skip(&at, end, b'","type":"delta","ts":', 22)
+            or not integer(&at, end, 13, &milliseconds)
+            or not skip(&at, end, b',"data":{"s":"', 14)
+        ):
+            return False
+        entry = self.begin(&at, end, &pattern)
+        if unlikely(entry == NULL):
+            return False
+        self.exchange_ns = milliseconds * 1000000
+        pattern.kind = BID
+        pattern.receive_ns = receive_ns
+        if unlikely(not skip(&at, end, b'","b":', 6) or not levels(&at, end, entry, batch, &pattern, 0)):
+            return False
+        pattern.kind = ASK
+        if unlikely(
+            not skip(&at, end, b',"a":', 5)
+            or not levels(&at, end, entry, batch, &pattern, 0)
+            or not skip(&at, end, b',"u":', 5)
+            or not integer(&at, end, 18, &self.last)
+            or not skip(&at, end, b',"seq":', 7)
+            or not integer(&at, end, 18, &unused)
+            or not skip(&at, end, b"}", 1)
+        ):
+            return False
+        if skip(&at, end, b',"cts":', 7) and unlikely(not integer(&at, end, 13, &unused)):
+            return False
+        if unlikely(not skip(&at, end, b"}", 1) or at != end):
+            return False
+        self.first = self.last
+        return self.finish(batch, mark, receive_ns)
+
+
+cdef class BooksScanner(Scanner):
+    """OKX's `update` of the channel `books`, if it has ids and its checksum is 0 or absent."""
+
+    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil:
+        cdef Entry* entry
+        cdef Record pattern
+        cdef uint64_t milliseconds
+        cdef Py_ssize_t mark = batch.size
+        if not skip(&at, end, b'{"arg":{"channel":"books","instId":"', 36):
+            return False
+        entry = self.begin(&at, end, &pattern)
+        if unlikely(entry == NULL or not skip(&at, end, b'"},"action":"update","data":[{"asks":', 37)):
+            return False
+        pattern.kind = ASK
+        pattern.receive_ns = receive_ns
+        if unlikely(not levels(&at, end, entry, batch, &pattern, 2) or not skip(&at, end, b',"bids":', 8)):
+            return False
+        pattern.kind = BID
+        if unlikely(
+            not levels(&at, end, entry, batch, &pattern, 2)
+            or not skip(&at, end, b',"ts":"', 7)
+            or not integer(&at, end, 13, &milliseconds)
+            or not skip(&at, end, b'"', 1)
+        ):
+            return False
+        skip(&at, end, b',"checksum":0', 13)
+        if skip(&at, end, b',"prevSeqId":', 13):
+            if unlikely(
+                not integer(&at, end, 18, &self.before)
+                or not skip(&at, end, b',"seqId":', 9)
+                or not integer(&at, end, 18, &self.last)
+            ):
+                return False
+        elif unlikely(
+            not skip(&at, end, b',"seqId":', 9)
+            or not integer(&at, end, 18, &self.last)
+            or not skip(&at, end, b',"prevSeqId":', 13)
+            or not integer(&at, end, 18, &self.before)
+        ):
+            return False
+        if unlikely(not skip(&at, end, b"}]}", 3) or at != end):
+            return False
+        self.chained = True
+        self.first = self.last
+        self.exchange_ns = milliseconds * 1000000
+        return self.finish(batch, mark, receive_ns)

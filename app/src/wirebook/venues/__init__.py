@@ -14,8 +14,17 @@ from wirebook.errors import UserError
 if TYPE_CHECKING:
     from wirebook.venues.base import Venue
 
-_MODULES = {"binance": "binance"}
-"""Venue name → module. The module holds a class attribute `name` for each venue it knows, see `Venue`."""
+_MODULES = {
+    "binance": "binance",
+    "binance-usdm": "binance",
+    "binance-coinm": "binance",
+    "bybit-spot": "bybit",
+    "bybit-linear": "bybit",
+    "okx": "okx",
+    "kraken": "kraken",
+    "coinbase": "coinbase",
+}
+"""Venue name → module, so that only the module of the venue at hand is loaded. It has the venue in its `VENUES`."""
 
 
 def names() -> tuple[str, ...]:

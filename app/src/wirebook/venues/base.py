@@ -11,12 +11,21 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from wirebook.core.records import Batch
+from wirebook.core.scan import Scanner
+
+if TYPE_CHECKING:
+    from wirebook.venues.checksum import TextBook
 
 Levels = Sequence[Sequence[str]]
 """(price, quantity) pairs as the venue's own text; quantity "0" in any spelling removes the level."""
+
+
+UNNUMBERED: Final = -1
+"""Instead of an update id."""
 
 
 class MalformedError(ValueError):
@@ -47,8 +56,8 @@ class Scale(NamedTuple):
 class Depth:
     """One incremental event. `previous` is None where the venue chains by `first` and `last` alone.
 
-    `first` and `last` are 0 where the venue doesn't number its events. `checksum` is the venue's own of the book after
-    the event, None where there is none.
+    `first` and `last` are UNNUMBERED where the venue gives its events no ids. `checksum` is the venue's own of the book
+    after the event, None where there is none.
     """
 
     instrument: str
@@ -65,7 +74,7 @@ class Depth:
 class Snapshot:
     """A whole book at update id `last`; `instrument` is None where the venue doesn't repeat what was asked for.
 
-    `last` is 0 where the venue doesn't number its books.
+    `last` is UNNUMBERED where the venue gives its books no ids.
     """
 
     instrument: str | None
@@ -154,6 +163,16 @@ def scaled(text: str, decimals: int) -> int:
 def decimals_of(text: str) -> int:
     """Significant decimals of a number's text: 2 for "0.01000000"."""
     return len(text.partition(".")[2].rstrip("0"))
+
+
+class Verdict(Enum):
+    """What an event means to a book that is at a certain update id."""
+
+    APPLY = auto()
+    REPEAT = auto()
+    """Older than the book, which holds what it says."""
+    BREAK = auto()
+    """Something between the book and this event is missing."""
 
 
 @dataclass(slots=True)
@@ -271,6 +290,10 @@ class Venue(ABC):
     """Most instruments that one connection may follow."""
     snapshots_in_band: bool
     """A book's snapshot comes in the stream when one subscribes. Else it has to be fetched by REST."""
+    numbered: bool = True
+    """That a message is missing shows by the numbers of those after it."""
+    truncate: int | None = None
+    """Levels a side that the venue keeps us told of, where it doesn't delete those beyond: we do."""
     snapshot_seconds: float = 0.0
     """Least time between two REST snapshots, so that the venue's request budget lasts."""
     connect_seconds: float
@@ -317,5 +340,19 @@ class Venue(ABC):
         """The slow, complete decoder: any message or REST snapshot of the venue. Raises MalformedError."""
 
     @abstractmethod
+    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:
+        """The sequence rule: what an event means to a book at id `at`, `chained` once one has followed the snapshot."""
+
+    def scanner(self, instruments: Sequence[Instrument]) -> Scanner | None:  # noqa: ARG002
+        """The fast decoder of the venue's depth events, if it has one."""
+        return None
+
+    def checksum(self, book: TextBook) -> int:  # noqa: ARG002
+        """The venue's checksum of a book, where it sends one."""
+        raise LookupError(f"{self.name} sends no checksum")
+
     def follower(self, instruments: Sequence[Instrument], sink: Sink) -> Follower:
         """A follower for one connection."""
+        from wirebook.venues.follower import BookFollower  # it is made of what this module defines
+
+        return BookFollower(self, instruments, sink)

@@ -1,0 +1,430 @@
+"""The follower of every venue: one state machine; what differs between venues is their `Venue` and its rule.
+
+A book is IDLE without a connection. With one it is AWAITING a snapshot. Where the snapshot is fetched by REST, events
+are buffered meanwhile, and the book that it makes is UNCHAINED until an event continues it: only that proves the two
+fit. Where the snapshot comes in the stream, events before it say nothing, and the book is LIVE with it. An event that
+doesn't continue the book, a level that can't be held, a wrong checksum: AWAITING again, for that symbol only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from wirebook.core.records import Flag, Kind, Reason
+from wirebook.venues.base import (
+    UNNUMBERED,
+    Depth,
+    Follower,
+    Instrument,
+    MalformedError,
+    Part,
+    Refused,
+    Several,
+    Sink,
+    Snapshot,
+    Subscribed,
+    Unknown,
+    UnrepresentableError,
+    Venue,
+    Verdict,
+    WantLog,
+    WantResubscribe,
+    WantSnapshot,
+    scaled,
+)
+from wirebook.venues.checksum import TextBook
+from wirebook.venues.fields import cut
+
+_MOST_BUFFERED = 10_000
+"""Messages held for one symbol while its snapshot is awaited, 16 minutes at 100 ms. Beyond it buffering starts anew."""
+
+_MARKS = 2
+"""Records beside the levels: one before a snapshot's, one after any."""
+
+_Row = tuple[Kind, int, int]
+"""Side, price, quantity: a level in the instrument's integers."""
+
+
+class _State(Enum):
+    IDLE = auto()
+    """Not connected."""
+    AWAITING = auto()
+    """A snapshot has been asked for."""
+    UNCHAINED = auto()
+    """The snapshot is applied; the first event that continues it proves it right."""
+    LIVE = auto()
+
+
+@dataclass(slots=True)
+class _Track:
+    """One instrument's place in its sequence."""
+
+    instrument: Instrument
+    state: _State = _State.IDLE
+    at: int = 0
+    """Last update id in the book; where the venue has none, how many messages made it."""
+    broken: bool = False
+    """It was live and lost its chain: becoming live again is a resync."""
+    buffer: list[tuple[bytes, int]] = field(default_factory=list)
+    """(message, receive time) since the subscription, while there is no snapshot."""
+    texts: TextBook | None = None
+    """The book as the venue spelled it, while the venue sends checksums."""
+    depth: int | None = None
+    """Levels a side that the venue keeps us told of, where it leaves the truncation to us."""
+
+
+class _Event(NamedTuple):
+    """What the follower needs of an event, whichever decoder it came from."""
+
+    first: int
+    last: int
+    previous: int | None
+    exchange_ns: int
+    raw: bytes
+    receive_ns: int
+
+
+class BookFollower(Follower):
+    """Keeps the books of one connection in sequence, by the rule of its venue."""
+
+    def __init__(self, venue: Venue, instruments: Sequence[Instrument], sink: Sink) -> None:
+        super().__init__(instruments, sink)
+        self._venue = venue
+        self._judge = venue.judge
+        self._tracks = {instrument.id: _Track(instrument, depth=venue.truncate) for instrument in instruments}
+        self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
+        self._scanner = venue.scanner(instruments)
+        self._said: set[str] = set()
+        self._next: int | None = None
+        """The number of the connection's next message, where the venue numbers them."""
+
+    # ---- what the connection tells ----
+
+    def connected(self) -> None:
+        """Await every instrument's snapshot: subscribing brings it, or it is asked for."""
+        self._next = None
+        for track in self._tracks.values():
+            track.buffer.clear()
+            track.state = _State.AWAITING
+            if not self._venue.snapshots_in_band:
+                self.wants.append(WantSnapshot(track.instrument.id))
+
+    def disconnected(self, reason: int, receive_ns: int) -> None:
+        """Mark every book stale; nothing is kept of the lost connection's sequence."""
+        for track in self._tracks.values():
+            self._leave(track, reason, receive_ns)
+            track.state = _State.IDLE
+            track.buffer.clear()
+
+    def message(self, raw: bytes, receive_ns: int) -> None:
+        """Apply, buffer or drop one message; whatever is wrong with it is counted, and logged once per cause."""
+        self.counters.messages += 1
+        self._take(raw, receive_ns)
+
+    def awaits(self, symbol: int) -> bool:
+        """Whether a snapshot of this symbol id is still of use."""
+        return self._tracks[symbol].state is _State.AWAITING
+
+    def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
+        """Apply a REST snapshot, then the buffered events that continue it."""
+        track = self._tracks[symbol]
+        try:
+            message = self._venue.decode(body)
+            if not isinstance(message, Snapshot):
+                raise MalformedError(f"not a snapshot: {cut(body)}")
+        except MalformedError as error:
+            self.counters.malformed += 1
+            self._say(
+                f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again"
+            )
+            self.wants.append(WantSnapshot(symbol))
+            return
+        self._apply_snapshot(track, message, receive_ns)
+
+    # ---- what a message says ----
+
+    def _take(self, raw: bytes, receive_ns: int) -> None:
+        batch, scanner = self.sink.batch, self._scanner
+        mark = len(batch)
+        if scanner is not None and scanner.scan(raw, batch, receive_ns):
+            event = _Event(scanner.first, scanner.last, scanner.previous, scanner.exchange_ns, raw, receive_ns)
+            track = self._tracks[scanner.symbol]
+            if self._fits(track, event, mark):
+                track.texts = None  # no scanner takes a message with a checksum: there is nothing to check any more
+                self._advance(track, event)
+            return
+        try:
+            message = self._venue.decode(raw)
+        except MalformedError as error:
+            self._malformed(error, raw, receive_ns)
+            return
+        if not isinstance(message, Several):
+            self._part(message, raw, receive_ns)
+        elif message.number is None or self._follows(message.number, receive_ns):
+            for part in message.parts:
+                self._part(part, raw, receive_ns)
+
+    def _part(self, part: Part, raw: bytes, receive_ns: int) -> None:
+        if isinstance(part, Depth):
+            self._depth(part, raw, receive_ns)
+        elif isinstance(part, Snapshot):
+            track = self._only() if part.instrument is None else self._known(part.instrument)
+            if track is not None:
+                self._apply_snapshot(track, part, receive_ns)
+        elif isinstance(part, Subscribed):
+            track = self._by_name.get(part.instrument)
+            if track is not None:
+                track.depth = part.depth
+        elif isinstance(part, Refused):
+            self.counters.refused += 1
+            self._say("refused", f"the venue refused a request: {part.text}")
+        elif isinstance(part, Unknown):
+            self.counters.unknown += 1
+            self._say(f"unknown {part.kind}", f"an unknown kind of message is counted and ignored: {cut(raw)}")
+
+    def _malformed(self, error: MalformedError, raw: bytes, receive_ns: int) -> None:
+        self.counters.malformed += 1
+        self._say("malformed", f"a message that can't be decoded ({error}) is counted and ignored: {cut(raw)}")
+        if not self._venue.numbered:
+            # It may have been any book's event, and no number of a later one will show that it is missing.
+            self._lose_all(receive_ns)
+
+    def _known(self, name: str) -> _Track | None:
+        track = self._by_name.get(name)
+        if track is None:
+            self.counters.unknown += 1
+            self._say(f"instrument {name}", f"events of {name} were not asked for and are ignored")
+        return track
+
+    def _only(self) -> _Track | None:
+        """Of whom a snapshot is that doesn't name its instrument: a REST answer in a capture."""
+        if len(self._tracks) == 1:
+            return next(iter(self._tracks.values()))
+        self.counters.unknown += 1
+        self._say("snapshot", "a snapshot that doesn't name its instrument can't be used with several instruments")
+        return None
+
+    # ---- sequence ----
+
+    def _follows(self, number: int, receive_ns: int) -> bool:
+        """Judge a message by its number on the connection; a gap makes every book of the connection suspect."""
+        expected, self._next = self._next, number + 1
+        if expected is None or number == expected:
+            return True
+        if number == expected - 1:
+            self._next = expected
+            self.counters.repeats += 1
+            return False
+        if self.live:
+            self.counters.gaps += 1
+            self.wants.append(WantLog(f"gap: message {number} came where {expected} was due; every book is resynced"))
+        self._lose_all(receive_ns)
+        # One from before can't be of use any more; a later one may hold a whole snapshot.
+        return number > expected
+
+    def _fits(self, track: _Track, event: _Event, mark: int) -> bool:
+        """Judge an event by the venue's rule, whose records may be in the batch from `mark` on.
+
+        If it isn't to be applied now, they are taken out, and all that is to be done about the event is done.
+        """
+        verdict = Verdict.BREAK
+        if track.state is _State.UNCHAINED or track.state is _State.LIVE:
+            verdict = self._judge(track.at, track.state is _State.LIVE, event.first, event.last, event.previous)
+            # On the wire ids never go backwards, even where the venue's rule would allow it.
+            if verdict is Verdict.APPLY and (event.last >= track.at or event.last == UNNUMBERED):
+                return True
+        self.sink.batch.truncate(mark)
+        if verdict is Verdict.REPEAT:
+            self.counters.repeats += 1
+            return False
+        if track.state is _State.UNCHAINED or track.state is _State.LIVE:
+            self._broken(track, event)
+        if track.state is _State.AWAITING and not self._venue.snapshots_in_band:
+            if len(track.buffer) >= _MOST_BUFFERED:
+                track.buffer.clear()
+            track.buffer.append((event.raw, event.receive_ns))
+        return False
+
+    def _depth(self, message: Depth, raw: bytes, receive_ns: int) -> None:
+        """The slow path of a depth event: the same records as the scanner's, or an error that says why not."""
+        track = self._known(message.instrument)
+        if track is None:
+            return
+        event = _Event(message.first, message.last, message.previous, message.exchange_ns, raw, receive_ns)
+        if not self._fits(track, event, len(self.sink.batch)):
+            return
+        event = event._replace(last=_id(message, track))
+        try:
+            rows = self._rows(track.instrument, message)
+        except (MalformedError, UnrepresentableError) as error:
+            self._refuse(track, error, receive_ns)
+            return
+        if message.checksum is None:
+            track.texts = None
+        elif track.texts is not None:
+            if not self._checked(track, track.texts, message, rows, receive_ns):
+                return
+        elif message.last == UNNUMBERED:
+            self._broken(track, event)  # neither a number nor a book to compare the checksum with
+            return
+        self._append(track, rows, Flag(0), event.last, event.exchange_ns, receive_ns)
+        if not rows:
+            self._whole(track, Flag(0), event.last, event.exchange_ns, receive_ns)
+        self._advance(track, event)
+
+    def _advance(self, track: _Track, event: _Event) -> None:
+        """The event continues the book; if it is the first one, it proves the snapshot right."""
+        track.at = event.last
+        self.counters.updates += 1
+        if track.state is _State.UNCHAINED:
+            self._enter(track)
+            self._whole(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
+        self.sink.commit(track.instrument.id)
+
+    def _apply_snapshot(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
+        """Replace the book. One in the stream always does; one by REST only if it has been asked for."""
+        in_band = self._venue.snapshots_in_band
+        if track.state is _State.IDLE or (not in_band and track.state is not _State.AWAITING):
+            return
+        last = _id(snapshot, track)
+        try:
+            rows = self._rows(track.instrument, snapshot)
+        except (MalformedError, UnrepresentableError) as error:
+            self._refuse(track, error, receive_ns)
+            return
+        track.texts = None
+        if snapshot.checksum is not None:
+            track.texts = TextBook()
+            if not self._checked(track, track.texts, snapshot, rows, receive_ns):
+                return
+        self.sink.batch.append(
+            track.instrument.id, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, snapshot.exchange_ns, receive_ns
+        )
+        self._append(track, rows, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
+        self.counters.snapshots += 1
+        track.at = last
+        if in_band:
+            self._enter(track)
+            self._whole(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
+        else:
+            track.state = _State.UNCHAINED
+        self.sink.commit(track.instrument.id)
+        buffered, track.buffer = track.buffer, []
+        for raw, buffered_ns in buffered:
+            self._take(raw, buffered_ns)
+
+    # ---- states ----
+
+    def _enter(self, track: _Track) -> None:
+        """The book is whole and in sequence."""
+        self.live += track.state is not _State.LIVE
+        track.state = _State.LIVE
+        if track.broken:
+            track.broken = False
+            self.counters.resyncs += 1
+
+    def _leave(self, track: _Track, reason: int, receive_ns: int) -> None:
+        """Readers are told that the book is stale, if they have one."""
+        if track.state in (_State.LIVE, _State.UNCHAINED):
+            self.live -= track.state is _State.LIVE
+            self.sink.batch.append(
+                track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
+            )
+            self.sink.commit(track.instrument.id)
+
+    def _lose(self, track: _Track, reason: int, receive_ns: int) -> None:
+        """The book can't be continued: stale at once, and a new snapshot, for this symbol only."""
+        track.broken = track.broken or track.state is _State.LIVE
+        self._leave(track, reason, receive_ns)
+        track.state = _State.AWAITING
+        symbol = track.instrument.id
+        self.wants.append(WantResubscribe(symbol) if self._venue.snapshots_in_band else WantSnapshot(symbol))
+
+    def _lose_all(self, receive_ns: int) -> None:
+        for track in self._tracks.values():
+            if track.state is _State.LIVE:
+                self._lose(track, Reason.GAP, receive_ns)
+
+    def _broken(self, track: _Track, event: _Event) -> None:
+        """The event doesn't continue the book."""
+        if track.state is _State.LIVE:
+            self.counters.gaps += 1
+            after = event.first if event.previous is None else event.previous
+            what = "begins at" if event.previous is None else "continues"
+            name = track.instrument.name
+            self.wants.append(WantLog(f"{name}: gap after id {track.at}, the next event {what} {after}: resync"))
+        else:
+            self.counters.old_snapshots += 1
+        self._lose(track, Reason.GAP, event.receive_ns)
+
+    def _refuse(self, track: _Track, error: MalformedError | UnrepresentableError, receive_ns: int) -> None:
+        """A level that can't be held exactly would make the book wrong: it is stale until a new snapshot."""
+        if isinstance(error, UnrepresentableError):
+            self.counters.unrepresentable += 1
+        else:
+            self.counters.malformed += 1
+        name = track.instrument.name
+        self._say(
+            f"level {name}", f"{name}: a level can't be held exactly ({error}); its book is stale until a new snapshot"
+        )
+        self._lose(track, Reason.GAP, receive_ns)
+
+    # ---- records ----
+
+    def _rows(self, instrument: Instrument, message: Depth | Snapshot) -> list[_Row]:
+        """The message's levels in integers. Raises MalformedError and UnrepresentableError."""
+        price_decimals, quantity_decimals = instrument.price_decimals, instrument.quantity_decimals
+        rows = [
+            (kind, scaled(price, price_decimals), scaled(quantity, quantity_decimals))
+            for kind, side in ((Kind.BID, message.bids), (Kind.ASK, message.asks))
+            for price, quantity in side
+        ]
+        batch = self.sink.batch
+        most = len(rows) if self._venue.truncate is None else 2 * len(rows)  # each new level may push another one out
+        if most > batch.capacity - len(batch) - _MARKS:
+            raise UnrepresentableError(f"{len(rows)} levels in one message are more than {batch.capacity} records")
+        return rows
+
+    def _checked(
+        self, track: _Track, texts: TextBook, message: Depth | Snapshot, rows: list[_Row], receive_ns: int
+    ) -> bool:
+        """Whether the book has the message's checksum after it; if not, it is lost. Truncation adds to `rows`."""
+        for (kind, price, quantity), text in zip(rows, (*message.bids, *message.asks), strict=True):
+            texts.side(kind).set(price, quantity, (text[0], text[1]))
+        if track.depth is not None:
+            for kind in (Kind.BID, Kind.ASK):
+                rows += [(kind, price, 0) for price in texts.side(kind).truncate(track.depth)]
+        if self._venue.checksum(texts) == message.checksum:
+            self.counters.checksum_ok += 1
+            return True
+        self.counters.checksum_bad += 1
+        self.wants.append(WantLog(f"{track.instrument.name}: wrong checksum after message {track.at + 1}: resync"))
+        self._lose(track, Reason.CHECKSUM, receive_ns)
+        return False
+
+    def _append(
+        self, track: _Track, rows: list[_Row], flags: Flag, last: int, exchange_ns: int, receive_ns: int
+    ) -> None:
+        """Levels as records; the last one of an incremental event ends it."""
+        append, symbol = self.sink.batch.append, track.instrument.id
+        for left, (kind, price, quantity) in enumerate(rows, start=1 - len(rows)):
+            end = flags or (Flag.EVENT_END if left == 0 else 0)
+            append(symbol, kind, end, 0, last, price, quantity, exchange_ns, receive_ns)
+
+    def _whole(self, track: _Track, flags: Flag, last: int, exchange_ns: int, receive_ns: int) -> None:
+        self.sink.batch.append(
+            track.instrument.id, Kind.LIVE, flags | Flag.EVENT_END, 0, last, 0, 0, exchange_ns, receive_ns
+        )
+
+    def _say(self, cause: str, text: str) -> None:
+        if cause not in self._said:
+            self._said.add(cause)
+            self.wants.append(WantLog(text))
+
+
+def _id(message: Depth | Snapshot, track: _Track) -> int:
+    """The book's update id after a message: the venue's, or how many messages made the book."""
+    return track.at + 1 if message.last == UNNUMBERED else message.last

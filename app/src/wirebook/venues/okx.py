@@ -1,0 +1,165 @@
+"""OKX v5: channel `books`, 400 levels, the snapshot in the stream, events chained by identity.
+
+The rule (OKX API guide v5, "Order book channel"): a snapshot has prevSeqId -1; each update's prevSeqId is the seqId
+before it. Ids have no step. A message whose prevSeqId equals its seqId says that nothing has changed.
+
+Until June 2026 each message had a checksum (CRC32 of the best 25 levels); since then the field is 0, which means that
+there is none. Recordings from before the seqId was introduced have the checksum alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from wirebook.core.scan import BooksScanner
+from wirebook.venues.base import (
+    UNNUMBERED,
+    Depth,
+    Ignored,
+    Instrument,
+    MalformedError,
+    Message,
+    Part,
+    Refused,
+    Scale,
+    Several,
+    Snapshot,
+    Unknown,
+    Venue,
+    Verdict,
+    decimals_of,
+)
+from wirebook.venues.checksum import TextBook, interleaved_crc32
+from wirebook.venues.fields import array, chunks, cut, json_object, levels, mapping, milliseconds, number, text
+
+_NO_SUCH_INSTRUMENT = "51001"
+_CHECKED_LEVELS = 25
+
+
+class Okx(Venue):
+    """All products: the instrument's name says which it is."""
+
+    name = "okx"
+    number = 6
+    websocket = "wss://ws.okx.com:8443"
+    rest = "https://www.okx.com"
+    streams_per_connection = 100
+    snapshots_in_band = True
+    connect_seconds = 1.0
+    """Three attempts a second are allowed."""
+    send_seconds = 0.25
+    resync_seconds = 30.0
+    """480 subscriptions and unsubscriptions an hour are allowed on a connection."""
+    lifetime_seconds = 0.0
+    ping = b"ping"
+    ping_seconds = 20.0
+    """The venue closes a connection on which it heard nothing for 30 s."""
+    silence_seconds = 45.0
+    """A pong comes for every ping."""
+
+    _names_per_message = 50
+
+    def connect_path(self) -> str:
+        """Appended to the WebSocket base URL."""
+        return "/ws/v5/public"
+
+    def subscriptions(self, names: Sequence[str]) -> list[bytes]:
+        """Messages that subscribe."""
+        return [_request("subscribe", chunk) for chunk in chunks(names, self._names_per_message)]
+
+    def resubscriptions(self, name: str) -> list[bytes]:
+        """Out and in again: subscribing brings a snapshot."""
+        return [_request("unsubscribe", [name]), _request("subscribe", [name])]
+
+    def instruments_paths(self, names: Sequence[str]) -> list[str]:
+        """A request for each instrument."""
+        return [f"/api/v5/public/instruments?instType={_type(name)}&instId={quote(name)}" for name in names]
+
+    def instruments(self, body: bytes) -> Mapping[str, Scale]:
+        """Decimals from tickSz and lotSz."""
+        try:
+            answer = orjson.loads(body)
+            if answer["code"] == _NO_SUCH_INSTRUMENT:
+                return {}
+            return {
+                entry["instId"]: Scale(decimals_of(entry["tickSz"]), decimals_of(entry["lotSz"]))
+                for entry in answer["data"]
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MalformedError(f"not an answer about instruments: {cut(body)}") from error
+
+    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
+        """By identity; a message without ids can be judged by its checksum alone."""
+        if previous is None or previous == at:
+            return Verdict.APPLY
+        return Verdict.REPEAT if last == at else Verdict.BREAK
+
+    def scanner(self, instruments: Sequence[Instrument]) -> BooksScanner:
+        """The fast decoder of updates that have ids and no checksum."""
+        return BooksScanner(instruments)
+
+    def checksum(self, book: TextBook) -> int:
+        """Over the best 25 levels."""
+        return interleaved_crc32(book, _CHECKED_LEVELS)
+
+    def decode(self, raw: bytes) -> Message:
+        """Any message of the stream. Raises MalformedError."""
+        if raw == b"pong":
+            return Ignored()
+        message = json_object(raw)
+        try:
+            return _message(message)
+        except KeyError as error:
+            raise MalformedError(f"the field {error} is missing") from error
+
+
+def _message(message: dict[str, Any]) -> Message:
+    if "data" in message:
+        argument = mapping(message["arg"])
+        if argument["channel"] != "books":
+            return Unknown(cut(argument["channel"]))
+        name, action = text(argument["instId"]), message["action"]
+        if action not in ("snapshot", "update"):
+            return Unknown(f"books {cut(action)}")
+        parts = [_book(name, action == "snapshot", mapping(data)) for data in array(message["data"])]
+        return parts[0] if len(parts) == 1 else Several(None, parts)
+    event = message.get("event")
+    if event == "error":
+        return Refused(f"{message.get('msg')} ({message.get('code')})")
+    if event in ("subscribe", "unsubscribe", "channel-conn-count"):
+        return Ignored()
+    return Unknown(cut(event) if event is not None else ",".join(sorted(message)))
+
+
+def _book(name: str, whole: bool, data: dict[str, Any]) -> Part:
+    bids, asks, exchange_ns = levels(data["bids"]), levels(data["asks"]), milliseconds(data["ts"])
+    checksum = data.get("checksum", 0)
+    if type(checksum) is not int:
+        raise MalformedError(f"{cut(checksum)} is no checksum")
+    last = number(data["seqId"]) if "seqId" in data else UNNUMBERED
+    if whole:
+        return Snapshot(name, last, exchange_ns, bids, asks, checksum or None)
+    if "seqId" not in data:
+        if not checksum:
+            raise MalformedError("neither seqId nor checksum: nothing says whether it continues the book")
+        return Depth(name, last, last, None, exchange_ns, bids, asks, checksum)
+    return Depth(name, last, last, number(data["prevSeqId"]), exchange_ns, bids, asks, checksum or None)
+
+
+def _request(op: str, names: Sequence[str]) -> bytes:
+    return orjson.dumps({"op": op, "args": [{"channel": "books", "instId": name} for name in names]})
+
+
+def _type(name: str) -> str:
+    """The instType of BTC-USDT, BTC-USDT-SWAP, BTC-USD-220527, BTC-USD-220527-30000-C."""
+    parts = name.split("-")
+    if parts[-1] == "SWAP":
+        return "SWAP"
+    return {2: "SPOT", 3: "FUTURES"}.get(len(parts), "OPTION")
+
+
+VENUES: Final[dict[str, Venue]] = {"okx": Okx()}
