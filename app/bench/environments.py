@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -35,7 +36,9 @@ def run(command: list[str], what: str, env: dict[str, str] | None = None) -> Non
     result = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=env)
     if result.returncode != 0:
         print(result.stdout[-4000:], file=sys.stderr)
-        raise PreparationError(f"{what} failed, see above: `{' '.join(command[:6])} …`")
+        lines = result.stdout.splitlines()
+        reason = next((line.strip() for line in lines if "ERROR:" in line), (lines or ["it said nothing"])[-1])
+        raise PreparationError(f"{what} failed: {reason}")
 
 
 def _venv(folder: Path, python: str, requirements: Path) -> Path:
@@ -58,7 +61,10 @@ def _find_python(version: str) -> str | None:
     try:
         answer = subprocess.run(
             [f"python{version}", "-c", "import ensurepip, sys; print(sys.executable)"],
-            capture_output=True, text=True, check=True, env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -69,7 +75,9 @@ def cryptofeed() -> Path:
     """The Python of cryptofeed's environment; PreparationError says why there is none."""
     python = _find_python(CRYPTOFEED_PYTHON)
     if python is None:
-        raise PreparationError(f"cryptofeed 3 needs Python {CRYPTOFEED_PYTHON} with its venv module, and there is none on PATH")
+        raise PreparationError(
+            f"cryptofeed 3 needs Python {CRYPTOFEED_PYTHON} with its venv module, and there is none on PATH"
+        )
     return _venv(CRYPTOFEED_VENV, python, ROOT / "requirements" / "bench-cryptofeed.txt")
 
 
@@ -97,29 +105,67 @@ def _hot(python: Path, target: Path) -> None:
     """Compile hot.pyx beside the engine in `target`."""
     source = target / "hot.c"
     library = target / ("hot" + sysconfig.get_config_var("EXT_SUFFIX"))
-    cython = [str(python), "-m", "cython", "-3", "-I", str(APP / "src"), str(APP / "bench" / "hot.pyx"), "-o", str(source)]
+    cython = [
+        str(python),
+        "-m",
+        "cython",
+        "-3",
+        "-I",
+        str(APP / "src"),
+        str(APP / "bench" / "hot.pyx"),
+        "-o",
+        str(source),
+    ]
     run(cython, "compiling hot.pyx")
     include = sysconfig.get_path("include")
     flags = ["-O3", "-march=native", "-shared", "-fPIC", f"-I{include}", "-Wno-unused-result"]
     run(["cc", *flags, str(source), "-o", str(library)], "compiling hot.c")
 
 
-def prepare() -> tuple[Path, dict[str, Path]]:
-    """(the suite's Python, folder of each build of the engine by name)."""
+_STATE = CACHE / "builds" / "builds.json"
+
+
+def _make(python: Path, name: str) -> None:
     from bench import pgo
 
+    print(f"Building the engine: {name} ({' '.join(BUILDS[name])})", flush=True)
+    make = pgo.install if name == "pgo" else install
+    make(python, build_folder(name), CACHE / "meson" / name, BUILDS[name])
+    _hot(python, build_folder(name))
+
+
+def prepare() -> Path:
+    """Make the environment and the builds where they are out of date; returns the suite's Python.
+
+    A build that fails is remembered with the reason, and left out; PreparationError when not even "lto" can be had.
+    """
     python = _venv(VENV, sys.executable, ROOT / "requirements" / "bench.txt")
-    folders = {name: CACHE / "builds" / name for name in BUILDS}
-    stamp = CACHE / "builds" / "sources.sha256"
     wanted = _sources()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        for name, settings in BUILDS.items():
-            print(f"Building the engine: {name} ({' '.join(settings)})", flush=True)
-            build_folder = CACHE / "meson" / name
-            if name == "pgo":
-                pgo.install(python, folders[name], build_folder, settings)
-            else:
-                install(python, folders[name], build_folder, settings)
-            _hot(python, folders[name])
-        stamp.write_text(wanted)
-    return python, folders
+    if _STATE.exists() and json.loads(_STATE.read_text())["sources"] == wanted:
+        return python
+    failed = {}
+    for name in BUILDS:
+        try:
+            _make(python, name)
+        except PreparationError as error:
+            if name == "lto":
+                raise
+            failed[name] = str(error)
+    _STATE.write_text(json.dumps({"sources": wanted, "failed": failed}))
+    return python
+
+
+def build_folder(name: str) -> Path:
+    """Where the build of that name is installed."""
+    return CACHE / "builds" / name
+
+
+def failed_builds() -> dict[str, str]:
+    """Builds that could not be made, and why."""
+    failed: dict[str, str] = json.loads(_STATE.read_text())["failed"]
+    return failed
+
+
+def best_build() -> str:
+    """The build that is measured as ours: the last one that could be made."""
+    return [name for name in BUILDS if name not in failed_builds()][-1]

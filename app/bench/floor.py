@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 from ctypes import POINTER, c_int, c_int64, c_size_t, c_ssize_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
@@ -27,7 +28,10 @@ class _Level(ctypes.Structure):
 def build(library: Path) -> Path:
     """Compile floor/*.c for this CPU."""
     library.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cc", *FLAGS, "-o", str(library), *map(str, sorted(SOURCES.glob("*.c")))], check=True)
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise FileNotFoundError("the floor needs a C compiler: apt install gcc libc6-dev")
+    subprocess.run([compiler, *FLAGS, "-o", str(library), *map(str, sorted(SOURCES.glob("*.c")))], check=True)
     return library
 
 
@@ -61,9 +65,14 @@ def load(library: Path) -> ctypes.CDLL:
 
 
 def drive(
-    library: ctypes.CDLL, apply: int, books: int, records: Records, laps: NDArray[np.uint64] | None = None, batch: int = BATCH
+    library: ctypes.CDLL,
+    apply: int,
+    books: int,
+    records: Records,
+    laps: NDArray[np.uint64] | None = None,
+    batch: int = BATCH,
 ) -> int:
-    """Nanoseconds that the C function at `apply` takes for the records; `laps` has a place for each batch."""
+    """CPU time in ns that the C function at `apply` takes for the records; `laps` has a place for each batch."""
     result: int = library.drive(
         apply, books, records.ctypes.data, len(records), batch, None if laps is None else laps.ctypes.data
     )

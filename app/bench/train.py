@@ -1,4 +1,4 @@
-"""The training of a profile-guided build: what the hot processes do all day, with recorded traffic where there is some."""
+"""The training of a profile-guided build: what the hot processes do all day, on recorded traffic where there is any."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 from bench import workloads
+from wirebook import venues
 from wirebook.core.books import Books
 from wirebook.core.engine import Engine
 from wirebook.core.market import MarketView, MarketWriter
 from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch
 from wirebook.replay import replay
-from wirebook import venues
 
 
 def _packets(workload: workloads.Workload) -> None:

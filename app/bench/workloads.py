@@ -43,7 +43,7 @@ _FUTURES = ((64, 0.23), (1_024, 0.84), (4_096, 0.88), (16_384, 0.89), (131_072, 
 _DELETES = 0.3
 """Of 124,090 spot updates 48 % remove a level, of 428,662 futures updates 14 %."""
 _EVENT = 4
-"""Synthetic events have 1 to 7 levels, 4 on average. Those of the captures have 36 and 65: an event a level is no feed."""
+"""Synthetic events have 1 to 7 levels, 4 on average. Those of the two captures have 36 and 65."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Keep:
     def __init__(self, records: int) -> None:
         self.batch = Batch(records)
 
-    def commit(self, symbol: int) -> None:
+    def commit(self, _symbol: int) -> None:
         pass
 
 
@@ -143,7 +143,7 @@ def _distances(rng: np.random.Generator, profile: tuple[tuple[int, float], ...],
 def synthetic(symbols: int, prices: int, updates: int) -> Workload:
     """Books with about 0.7 * `prices` levels a side, and `updates` updates of symbols in random order.
 
-    Half of the symbols are dense like USD-M ETHUSDT (a single symbol is), half are spread out like Binance spot BTCUSDT.
+    Half of the symbols are dense like USD-M ETHUSDT (a single symbol is), half are sparse like Binance spot BTCUSDT.
     Levels come and go at `prices` prices a side, so that books neither grow nor dry up.
     """
     rng = np.random.default_rng(1)

@@ -101,8 +101,7 @@ static inline void packet(struct path *path, const char *data, uint64_t length)
 uint64_t path_packets(struct path *path, const char *slots, const uint64_t *lengths, ptrdiff_t count, ptrdiff_t slot_bytes,
                       uint64_t *laps)
 {
-    uint64_t start = steady_ns(), before = start;
-    path->now = start;
+    uint64_t start = thread_ns(), before = path->now = steady_ns();
     for (ptrdiff_t index = 0; index < count; index++) {
         packet(path, slots + index * slot_bytes, lengths[index]);
         if (laps != NULL) {
@@ -111,5 +110,5 @@ uint64_t path_packets(struct path *path, const char *slots, const uint64_t *leng
             before = now;
         }
     }
-    return steady_ns() - start;
+    return thread_ns() - start;
 }

@@ -60,7 +60,12 @@ class Packets:
     def _packets(self, path: int, packets: tuple[np.ndarray, np.ndarray], laps: np.ndarray | None) -> int:
         slots, lengths = packets
         taken: int = self._library.path_packets(
-            path, slots.ctypes.data, lengths.ctypes.data, len(lengths), SLOT_BYTES, None if laps is None else laps.ctypes.data
+            path,
+            slots.ctypes.data,
+            lengths.ctypes.data,
+            len(lengths),
+            SLOT_BYTES,
+            None if laps is None else laps.ctypes.data,
         )
         return taken
 
