@@ -36,6 +36,14 @@ def _between(low: int, high: int, default: Any = MISSING) -> Any:
     return _rule(f"an integer from {low} to {high}", lambda value: low <= value <= high, default)
 
 
+def _seconds(low: float, high: float) -> Any:
+    return _rule(
+        f"a number of seconds from {low} to {high}, or 0 for the venue's own",
+        lambda value: value == 0 or low <= value <= high,
+        0.0,
+    )
+
+
 def _choice(*choices: str, default: str) -> Any:
     return _rule("one of " + ", ".join(choices), lambda value: value in choices, default)
 
@@ -149,8 +157,13 @@ class Feed:
     rest: str = _url("http", "https")
     ca_file: str = _text(r"(/.+)?", "an absolute path, or empty for the system's authorities", "")
     """Certificate authorities to trust instead of the system's, in PEM form."""
-    silence_seconds: float = _rule("a number of seconds from 0.1 to 3600", lambda value: 0.1 <= value <= 3600, 60.0)
+    silence_seconds: float = _seconds(0.1, 3600)
     """No message at all for this long: every book of the connection is stale and the connection is made anew."""
+    lifetime_seconds: float = _seconds(1, 604800)
+    """A connection that is older is replaced, without a gap, before the venue cuts it."""
+    behind: str = _choice("warn", "resync", default="warn")
+    """What a feed does that falls behind: say so, or also throw away what waits and begin with fresh snapshots."""
+    behind_seconds: float = _rule("a number of seconds from 0.01 to 60", lambda value: 0.01 <= value <= 60, 1.0)
     record: str = _text(r"(/.+)?", "an absolute path, or empty for no recording", "")
     """Directory to record the raw traffic to."""
     record_megabytes: int = _between(1, 1 << 20, 256)

@@ -174,6 +174,39 @@ def test_a_silent_venue_is_left_and_connected_again(tmp_path: Path) -> None:
         until(lambda: under_test.log("feed").count(b"connected to") >= 2, "another connection")
 
 
+def test_a_connection_is_replaced_before_it_is_cut_and_no_reader_notices(tmp_path: Path) -> None:
+    """Again and again, each time after two seconds: every book stays live, and no event is wrong or missing."""
+    with (
+        Sim("--synthetic", "--symbols", "3", "--rate", "300", "--seed", "8") as sim,
+        node(tmp_path, sim.venue, lifetime_seconds=2) as under_test,
+    ):
+        under_test.start_both()
+        under_test.wait_live(3)
+        until(lambda: under_test.log("feed").count(b"took over with 3 of 3") >= 4, "four changes")
+        view = under_test.view()
+        decimals = {
+            number: (view.symbol(number).price_decimals, view.symbol(number).quantity_decimals) for number in range(3)
+        }
+        assert under_test.stop("feed") == 0
+        until(lambda: under_test.states() == [State.STALE] * 3, "the feed's last word")
+        depths = {number: view.depth(number) for number in range(3)}
+    lines = under_test.lines()
+    for number in range(3):
+        mine = after_first_live(lines, number)
+        assert [line.state for line in mine] == [State.LIVE] * (len(mine) - 1) + [State.STALE]
+        ids = [line.update_id for line in mine]
+        assert ids == sorted(ids)
+    right(lines, SyntheticTape(3, 300, 8), decimals)
+    books = rebuilt(SyntheticTape(3, 300, 8), {number: top.update_id for number, (top, _, _) in depths.items()})
+    for number, (_, bids, asks) in depths.items():
+        price, quantity = decimals[number]
+        wanted = books[number].levels(10)
+        for side, levels in zip((bids, asks), wanted, strict=True):
+            assert [(Decimal(p).scaleb(-price), Decimal(q).scaleb(-quantity)) for p, q in side] == [
+                (Decimal(p), Decimal(q)) for p, q in levels
+            ]
+
+
 def test_a_refused_snapshot_is_asked_for_again(tmp_path: Path) -> None:
     with serving(SyntheticTape(1, 50, 2), refuses=2) as venue, node(tmp_path, venue) as under_test:
         under_test.start_both()

@@ -41,7 +41,10 @@ stream = 1
 websocket = "wss://stream.binance.com:9443"
 rest = "https://api.binance.com"
 ca_file = ""
-silence_seconds = 60.0
+silence_seconds = 0
+lifetime_seconds = 0
+behind = "warn"
+behind_seconds = 1.0
 record = ""
 record_megabytes = 256
 record_seconds = 3600.0
@@ -102,8 +105,10 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "websocket": "http://x"}]}, ["feed[0].websocket", "wss://"]),
         ({"feed": [{**FEED, "rest": "https://"}]}, ["feed[0].rest", "https://"]),
         ({"feed": [{**FEED, "rest": "https://x:y"}]}, ["feed[0].rest", "https://"]),
-        ({"feed": [{**FEED, "silence_seconds": 0}]}, ["silence_seconds", "from 0.1"]),
+        ({"feed": [{**FEED, "silence_seconds": 0.05}]}, ["silence_seconds", "from 0.1"]),
         ({"feed": [{**FEED, "ca_file": "ca.pem"}]}, ["ca_file", "absolute path"]),
+        ({"feed": [{**FEED, "behind": "drop"}]}, ["feed[0].behind", "warn, resync"]),
+        ({"feed": [{**FEED, "behind_seconds": 0}]}, ["behind_seconds", "from 0.01"]),
         ({"feed": [{**FEED, "cpus": 1}]}, ["feed[0].cpus", "cpu"]),
         ({"feed": [FEED, FEED]}, ["feed[1].venue", "feed[0]"]),
         (

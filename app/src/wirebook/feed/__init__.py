@@ -11,8 +11,9 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import uvloop
@@ -22,23 +23,30 @@ from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.memory import Arena, lock_memory
 from wirebook.core.packet import Encoder
+from wirebook.core.records import Reason
 from wirebook.core.udp import Sender
 from wirebook.errors import UserError
-from wirebook.feed.connection import Connection, backoff
+from wirebook.feed.connection import Connection, Pace, Setting, backoff
+from wirebook.feed.handover import Line, Understudy
+from wirebook.feed.lag import Lag
 from wirebook.feed.publisher import Nowhere, Publisher, Sends
 from wirebook.feed.rest import Rest, RestError
+from wirebook.feed.status import StatusFile
 from wirebook.feed.tls import client_context
 from wirebook.notify import notify, watchdog_interval
 from wirebook.record import Recorder
 from wirebook.venues import get
-from wirebook.venues.base import Instrument, MalformedError, Scale, Venue
+from wirebook.venues.base import Instrument, MalformedError, Scale, Sink, Venue
 
 _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.01
 _HEARTBEAT_SECONDS = 1.0
+_LAG_SECONDS = 0.1
+_STATUS_SECONDS = 1.0
 _ARENA_MB_PER_SYMBOL = 4
 """Two sides of 10,000 scattered levels."""
+_LEAST_ARENA_MB = 16
 
 
 def run(config: Config, venue_name: str) -> None:
@@ -78,8 +86,9 @@ class _Feed:
         self._tls = client_context(feed.ca_file)
         self._rest = Rest(feed.rest or venue.rest, self._tls, cpus)
         self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
-        self._connections: list[Connection] = []
+        self._lines: list[Line] = []
         self._stop = asyncio.Event()
+        self._status = StatusFile(Path(config.market.path), venue.name)
         self._recorder: Recorder | None = None
         if feed.record:
             directory = Path(feed.record)
@@ -97,8 +106,8 @@ class _Feed:
                 work.result()
         finally:
             notify("STOPPING=1")
-            for connection in self._connections:
-                connection.stop()
+            for line in self._lines:
+                line.stop()
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             self._rest.close()
@@ -108,14 +117,12 @@ class _Feed:
 
     async def _work(self) -> None:
         instruments = await self._instruments()
-        config, transport, venue = self._config, self._config.transport, self._venue
-        size = min(config.memory.arena_mb, max(16, _ARENA_MB_PER_SYMBOL * len(instruments))) << 20
-        books = Books(config.book.symbols, Arena(size, config.memory.hugepages))
+        transport, feed, venue = self._config.transport, self._feed, self._venue
         publisher = Publisher(
             venue.name,
             instruments,
-            books,
-            Encoder(venue.number, self._feed.stream, int(time.time())),
+            self._books(len(instruments)),
+            Encoder(venue.number, feed.stream, int(time.time())),
             self._sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
             self._sender(
                 transport.snapshot_group,
@@ -125,22 +132,39 @@ class _Feed:
                 transport.loopback,
             ),
         )
-        url = (self._feed.websocket or venue.websocket).rstrip("/")
-        most = venue.streams_per_connection
-        for start in range(0, len(instruments), most):
-            followed = instruments[start : start + most]
-            self._connections.append(
-                Connection(
-                    venue, url, self._tls, followed, publisher,
-                    self._feed.silence_seconds, self._want_snapshot, self._recorder,
-                )
-            )  # fmt: skip
-        cpu.freeze_gc()
-        await asyncio.gather(
-            *(connection.run() for connection in self._connections),
-            self._fetch_snapshots(),
-            self._tick(publisher, len(instruments)),
+        setting = Setting(
+            venue,
+            (feed.websocket or venue.websocket).rstrip("/"),
+            self._tls,
+            publisher,
+            feed.silence_seconds or venue.silence_seconds,
+            self._want_snapshot,
+            self._recorder,
+            Pace(venue.connect_seconds),
         )
+        lifetime = feed.lifetime_seconds or venue.lifetime_seconds
+        understudy = Understudy(self._books(len(instruments) if lifetime else 0))
+        async with asyncio.TaskGroup() as tasks:
+
+            def make(followed: list[Instrument], sink: Sink) -> Connection:
+                connection = Connection(setting, followed, sink)
+                tasks.create_task(connection.run())
+                return connection
+
+            most = venue.streams_per_connection
+            for start in range(0, len(instruments), most):
+                followed = instruments[start : start + most]
+                self._lines.append(Line(followed, publisher, understudy, lifetime, make))
+            cpu.freeze_gc()
+            tasks.create_task(self._fetch_snapshots())
+            tasks.create_task(self._tick(publisher, len(instruments)))
+            tasks.create_task(self._watch(publisher, len(instruments)))
+
+    def _books(self, count: int) -> Books:
+        """Books with room for `count` instruments' levels."""
+        memory = self._config.memory
+        size = min(memory.arena_mb, max(_LEAST_ARENA_MB, _ARENA_MB_PER_SYMBOL * count)) << 20
+        return Books(self._config.book.symbols, Arena(size, memory.hugepages))
 
     def _want_snapshot(self, connection: Connection, symbol: int) -> None:
         self._wanted.put_nowait((connection, symbol))
@@ -207,6 +231,54 @@ class _Feed:
                 self._wanted.put_nowait((connection, symbol))
             await asyncio.sleep(wait)
 
+    async def _watch(self, publisher: Publisher, total: int) -> None:
+        """Judge how far behind the feed is, and tell about it and everything else."""
+        lag, behind = Lag(self._feed.behind_seconds), 0
+        next_status = 0.0
+        due = time.monotonic()
+        try:
+            while True:
+                now = time.monotonic()
+                was_behind = lag.behind
+                lag.sample(now, publisher.age, now - due)
+                publisher.age = None
+                if lag.behind and not was_behind:
+                    behind += 1
+                    self._fell_behind(lag)
+                elif was_behind and not lag.behind:
+                    _log.info("%s: caught up", self._venue.name)
+                if now >= next_status:
+                    next_status = now + _STATUS_SECONDS
+                    self._status.write(self._figures(lag, behind, total))
+                due = time.monotonic() + _LAG_SECONDS
+                await asyncio.sleep(_LAG_SECONDS)
+        finally:
+            self._status.remove()
+
+    def _fell_behind(self, lag: Lag) -> None:
+        _log.warning("%s: the feed is %.2f s behind the venue", self._venue.name, lag.late)
+        if self._feed.behind == "resync":
+            _log.warning("%s: books are stale, beginning with fresh snapshots", self._venue.name)
+            lag.forget()
+            for line in self._lines:
+                line.connection.restart(Reason.TOO_SLOW)
+
+    def _figures(self, lag: Lag, behind: int, total: int) -> dict[str, int | float | bool]:
+        connections = [line.connection for line in self._lines]
+        counters: Counter[str] = Counter()
+        for connection in connections:
+            counters.update(asdict(connection.follower.counters))
+        return {
+            "books": total,
+            "live": sum(connection.follower.live for connection in connections),
+            "behind": lag.behind,
+            "behind_times": behind,
+            "late_seconds": round(lag.late, 6),
+            "late_seconds_worst": round(lag.worst, 6),
+            "not_recorded": self._recorder.dropped if self._recorder is not None else 0,
+            **counters,
+        }
+
     async def _tick(self, publisher: Publisher, total: int) -> None:
         """Everything that goes by the clock."""
         watchdog = watchdog_interval()
@@ -222,9 +294,9 @@ class _Feed:
                 publisher.heartbeat(time.time_ns())
             if self._recorder is not None:
                 self._recorder.flush()
-            for connection in self._connections:
-                connection.check_silence()
-            live = sum(connection.follower.live for connection in self._connections)
+            for line in self._lines:
+                line.tick(now, may_begin=not any(other.changing for other in self._lines))
+            live = sum(line.connection.follower.live for line in self._lines)
             if live != live_before:
                 live_before = live
                 notify(f"STATUS={live} of {total} books live")

@@ -8,7 +8,9 @@ import logging
 import random
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -16,7 +18,16 @@ from wirebook.core.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
 from wirebook.record import Recorder
-from wirebook.venues.base import Follower, Instrument, Venue, WantLog, WantSnapshot
+from wirebook.venues.base import (
+    Follower,
+    Instrument,
+    Sink,
+    Venue,
+    WantLog,
+    WantResubscribe,
+    WantSend,
+    WantSnapshot,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +36,6 @@ _PING_SECONDS = 5.0
 _MOST_BYTES = 64 << 20
 """The largest message: a full-depth snapshot in band can have some megabytes."""
 _LONGEST_WAIT = 30.0
-_SUBSCRIBE_SECONDS = 0.25
-"""Between two subscription messages: venues allow five a second and more."""
 
 
 def backoff(attempt: int, shortest: float) -> float:
@@ -38,46 +47,78 @@ def backoff(attempt: int, shortest: float) -> float:
     return wait * random.uniform(1.0, 2.0)  # noqa: S311 (nothing secret in it)
 
 
-class Connection(WSListener):
-    """Keeps one follower fed. `fetch(connection, symbol)` is called for each REST snapshot it wants."""
+class Pace:
+    """Keeps a least time between things that several connections do: a venue limits an address, not a connection."""
 
-    def __init__(
-        self, venue: Venue, url: str, tls: ssl.SSLContext, instruments: list[Instrument], publisher: Publisher,
-        silence_seconds: float, fetch: Callable[[Connection, int], None], recorder: Recorder | None,
-    ) -> None:  # fmt: skip
-        self.venue = venue
-        self.follower: Follower = venue.follower(instruments, publisher)
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._free_at = 0.0
+
+    async def turn(self) -> None:
+        """Wait for one's turn."""
+        now = time.monotonic()
+        at = max(now, self._free_at)
+        self._free_at = at + self._seconds
+        await asyncio.sleep(at - now)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the connections of one feed share."""
+
+    venue: Venue
+    url: str
+    tls: ssl.SSLContext
+    publisher: Publisher
+    silence_seconds: float
+    fetch: Callable[[Connection, int], None]
+    """Called with the connection and the symbol id for each REST snapshot that its follower wants."""
+    recorder: Recorder | None
+    pace: Pace
+    """Of connection attempts."""
+
+
+class Connection(WSListener):
+    """Keeps one follower fed, which writes to `sink`."""
+
+    def __init__(self, setting: Setting, instruments: list[Instrument], sink: Sink) -> None:
+        self.follower: Follower = setting.venue.follower(instruments, sink)
         self.connects = 0
         """Connections made so far."""
-        self._url = url
-        self._tls = tls
+        self._setting = setting
+        self._venue = setting.venue
         self._names = [instrument.name for instrument in instruments]
-        self._publisher = publisher
-        self._silence_seconds = silence_seconds
-        self._fetch = fetch
-        self._recorder = recorder
+        self._publisher = setting.publisher
         self._transport: WSTransport | None = None
         self._reason = Reason.DISCONNECTED
+        self._since = 0.0
         self._heard = 0.0
         self._parts: list[bytes] = []
         self._stopping = False
+        self._outgoing: deque[bytes] = deque()
+        self._next_send = 0.0
+        self._next_ping = 0.0
+        self._resubscribed: dict[int, float] = {}
+        """Symbol id → when to ask again, of the books whose snapshot was asked for in the stream."""
+        self._held: list[tuple[int, bytes]] | None = None
 
     async def run(self) -> None:
         """Stay connected until `stop`. A failure is a log line and another attempt, never an exception."""
         attempt = 0
         while not self._stopping:
+            await self._setting.pace.turn()
             began = time.monotonic()
             try:
                 await self._once()
             except (TimeoutError, OSError, WSError, ssl.SSLError) as error:
-                _log.warning("%s: can't connect to %s: %s", self.venue.name, self._url, explain(error))
+                _log.warning("%s: can't connect to %s: %s", self._venue.name, self._setting.url, explain(error))
             if self._stopping:
                 return
             attempt = 0 if time.monotonic() - began > 2 * _LONGEST_WAIT else attempt
-            wait = backoff(attempt, self.venue.connect_seconds)
+            wait = backoff(attempt, self._venue.connect_seconds)
             attempt += 1
             gc.collect()  # the collector is off while books are live; here nothing is live
-            _log.info("%s: connecting again in %.1f s", self.venue.name, wait)
+            _log.info("%s: connecting again in %.1f s", self._venue.name, wait)
             await asyncio.sleep(wait)
 
     def stop(self) -> None:
@@ -85,40 +126,94 @@ class Connection(WSListener):
         self._stopping = True
         self._hang_up(Reason.STOPPED)
 
-    def check_silence(self) -> None:
-        """Hang up if nothing was heard for too long. To be called now and then."""
-        silent = time.monotonic() - self._heard
-        if self._transport is not None and silent > self._silence_seconds:
-            _log.warning("%s: no message for %.1f s: books are stale, connecting again", self.venue.name, silent)
+    def restart(self, reason: Reason) -> None:
+        """Mark the books stale, hang up and connect again: what waits in the socket is thrown away."""
+        self._hang_up(reason)
+
+    def retire(self) -> None:
+        """Hang up for good without a word to the follower: its books are taken over as they are."""
+        self._stopping = True
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.disconnect(graceful=False)
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection."""
+        return self._transport is not None
+
+    def age(self, now: float) -> float:
+        """Seconds since the connection was made; 0 without one."""
+        return now - self._since if self._transport is not None else 0.0
+
+    def tick(self, now: float) -> None:
+        """Everything that goes by the clock (`time.monotonic`): silence, pings, and what waits to be sent."""
+        if self._transport is None:
+            return
+        silent = now - self._heard
+        if silent > self._setting.silence_seconds:
+            _log.warning("%s: no message for %.1f s: books are stale, connecting again", self._venue.name, silent)
             self._hang_up(Reason.SILENCE)
+            return
+        if self._venue.ping is not None and now >= self._next_ping:
+            self._next_ping = now + self._venue.ping_seconds
+            self._outgoing.append(self._venue.ping)
+        for symbol, at in list(self._resubscribed.items()):
+            if not self.follower.awaits(symbol):
+                del self._resubscribed[symbol]
+            elif now >= at:
+                self._resubscribe(symbol)
+        self._send(now)
 
     def snapshot(self, symbol: int, body: bytes) -> None:
         """The body of a REST snapshot that was fetched."""
         receive_ns = time.time_ns()
         self.follower.snapshot(symbol, body, receive_ns)
         self._publisher.flush()
-        if self._recorder is not None:
-            self._recorder.write(receive_ns, body)
+        self._record(receive_ns, body)
         self._serve()
 
+    def hold_recording(self) -> None:
+        """Keep what is to be recorded until `release_recording`: another connection's traffic is being recorded."""
+        self._held = []
+
+    def release_recording(self) -> None:
+        """Record what was held and, from now on, everything."""
+        held, self._held = self._held or [], None
+        for receive_ns, raw in held:
+            self._record(receive_ns, raw)
+
+    def _record(self, receive_ns: int, raw: bytes) -> None:
+        if self._setting.recorder is None:
+            return
+        if self._held is not None:
+            self._held.append((receive_ns, raw))
+        else:
+            self._setting.recorder.write(receive_ns, raw)
+
     async def _once(self) -> None:
+        # Where the venue wants a ping of its own, tick() sends that; elsewhere the protocol's, when nothing comes.
         transport, _ = await ws_connect(
             lambda: self,
-            self._url + self.venue.connect_path(),
-            ssl_context=self._tls,
-            enable_auto_ping=True,
+            self._setting.url + self._venue.connect_path(),
+            ssl_context=self._setting.tls,
+            enable_auto_ping=self._venue.ping is None,
             auto_ping_idle_timeout=_PING_SECONDS,
             auto_ping_reply_timeout=_PING_SECONDS,
             max_frame_size=_MOST_BYTES,
             max_redirects=0,
         )
-        for number, message in enumerate(self.venue.subscriptions(self._names)):
-            if number:
-                await asyncio.sleep(_SUBSCRIBE_SECONDS)
-            if self._transport is not transport:
-                break
-            transport.send(WSMsgType.TEXT, message)
         await transport.wait_disconnected()
+
+    def _send(self, now: float) -> None:
+        """Send the next message that waits, if the venue's limit allows one now."""
+        if self._outgoing and now >= self._next_send and self._transport is not None:
+            self._next_send = now + self._venue.send_seconds
+            self._transport.send(WSMsgType.TEXT, self._outgoing.popleft())
+
+    def _resubscribe(self, symbol: int) -> None:
+        self._resubscribed[symbol] = time.monotonic() + self._venue.resync_seconds
+        self._outgoing.extend(self._venue.resubscriptions(self.follower.instruments[symbol].name))
 
     def _hang_up(self, reason: Reason) -> None:
         transport, self._reason = self._transport, reason
@@ -128,6 +223,8 @@ class Connection(WSListener):
 
     def _lost(self) -> None:
         self._transport = None
+        self._outgoing.clear()
+        self._resubscribed.clear()
         self.follower.disconnected(self._reason, time.time_ns())
         self._publisher.flush()
         self._serve()
@@ -137,19 +234,30 @@ class Connection(WSListener):
         wants, self.follower.wants = self.follower.wants, []
         for want in wants:
             if isinstance(want, WantSnapshot):
-                self._fetch(self, want.symbol)
+                self._setting.fetch(self, want.symbol)
+            elif isinstance(want, WantResubscribe):
+                self._resubscribe(want.symbol)
+            elif isinstance(want, WantSend):
+                if self._transport is not None:
+                    self._transport.send(WSMsgType.TEXT, want.text)
             elif isinstance(want, WantLog):
-                _log.warning("%s: %s", self.venue.name, want.text)
+                _log.warning("%s: %s", self._venue.name, want.text)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
+        if self._stopping:
+            transport.disconnect(graceful=False)
+            return
         self._transport = transport
         self._reason = Reason.DISCONNECTED
-        self._heard = time.monotonic()
+        self._since = self._heard = now = time.monotonic()
+        self._next_ping = now + self._venue.ping_seconds
         self._parts.clear()
         self.connects += 1
-        _log.info("%s: connected to %s, %d symbols", self.venue.name, self._url, len(self._names))
+        _log.info("%s: connected to %s, %d symbols", self._venue.name, self._setting.url, len(self._names))
         self.follower.connected()
+        self._outgoing.extend(self._venue.subscriptions(self._names))
+        self._send(now)
         self._serve()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -167,13 +275,12 @@ class Connection(WSListener):
                 raw = b"".join(self._parts)
                 self._parts.clear()
             self.follower.message(raw, receive_ns)
-            if self._recorder is not None:
-                self._recorder.write(receive_ns, raw)
+            self._record(receive_ns, raw)
             if self.follower.wants:
                 self._publisher.flush()
                 self._serve()
         elif frame.msg_type == WSMsgType.CLOSE:
-            _log.info("%s: the venue closes the connection: %s", self.venue.name, frame.get_close_code().name)
+            _log.info("%s: the venue closes the connection: %s", self._venue.name, frame.get_close_code().name)
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         if frame.last_in_buffer:
@@ -182,5 +289,5 @@ class Connection(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Called by picows."""
         if transport is self._transport:
-            _log.warning("%s: disconnected from %s: books are stale", self.venue.name, self._url)
+            _log.warning("%s: disconnected from %s: books are stale", self._venue.name, self._setting.url)
             self._lost()

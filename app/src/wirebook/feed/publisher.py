@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from struct import Struct
 from typing import Final, Protocol
 
 from wirebook.core.books import Books
@@ -11,9 +12,12 @@ from wirebook.core.packet import Channel, Encoder
 from wirebook.core.records import Batch, Flag, Kind
 from wirebook.venues.base import Instrument
 
-_BATCH_RECORDS: Final = 1 << 17
+BATCH_RECORDS: Final = 1 << 17
 """More than the largest message of any venue has levels."""
 _PACKET_RECORDS: Final = 29
+_TIMES: Final = Struct("<QQ")
+"""exchange_ns and receive_ns, at the end of a record."""
+_RECORD_BYTES: Final = 48
 
 _SNAPSHOT_RECORDS_PER_SECOND: Final = 50_000
 """2.4 MB a second, a fiftieth of a gigabit line."""
@@ -50,13 +54,16 @@ class Publisher:
         incremental: Sends,
         snapshot: Sends,
     ) -> None:
-        self.batch = Batch(_BATCH_RECORDS)
+        self.batch = Batch(BATCH_RECORDS)
+        self.age: float | None = None
+        """Seconds between the exchange's time and the receipt of a record sent since this was set to None."""
         self._venue = venue
-        self._books = books
+        self.books = books
+        """The books as they are published."""
         self._encoder = encoder
         self._incremental = incremental
         self._snapshot = snapshot
-        self._scratch = Batch(_BATCH_RECORDS)
+        self._scratch = Batch(BATCH_RECORDS)
         self._turn = cycle(instruments)
         self._count = len(instruments)
         self._credit = 0.0
@@ -70,9 +77,16 @@ class Publisher:
     def flush(self) -> None:
         """Send everything in the batch and apply it, in this order: readers don't wait for our own books."""
         if len(self.batch):
+            if self.age is None:
+                self._sample()
             self._incremental.publish(self._encoder, self.batch, Channel.INCREMENTAL_CHANNEL)
-            self._books.apply(self.batch)
+            self.books.apply(self.batch)
             self.batch.clear()
+
+    def _sample(self) -> None:
+        exchange_ns, receive_ns = _TIMES.unpack_from(self.batch, len(self.batch) * _RECORD_BYTES - _TIMES.size)
+        if exchange_ns:
+            self.age = (receive_ns - exchange_ns) / 1e9
 
     def heartbeat(self, now_ns: int) -> None:
         """Say that this feed is alive, for the readers' own watchdogs."""
@@ -96,7 +110,7 @@ class Publisher:
                 instrument.price_decimals,
                 instrument.quantity_decimals,
             )
-            self._books.snapshot(instrument.id, self._scratch)
+            self.books.snapshot(instrument.id, self._scratch)
             self._snapshot.publish(self._encoder, self._scratch, Channel.SNAPSHOT_CHANNEL)
             self._credit -= len(self._scratch)
             self._due -= 1
