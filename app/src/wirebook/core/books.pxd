@@ -50,6 +50,19 @@ cdef struct Pool:
     uint32_t fresh         # lines from here on were never used
     uint32_t total
 
+cdef struct Entry:
+    uint64_t page          # the key without its lowest 6 bits
+    uint32_t owner         # side of a symbol, 0: the entry is free
+    uint32_t leaf          # its reference
+
+cdef struct Pair:
+    Entry entries[2]
+
+cdef struct Grave:
+    uint64_t page
+    uint32_t owner
+    uint32_t padding
+
 cdef struct Counters:
     uint64_t records
     uint64_t updates
@@ -69,6 +82,12 @@ cdef struct BookSet:
     uint32_t symbols
     bint prefetch
     Pool pool
+    Pair* directory        # leaves by owner and page: a cache, so that most updates need no walk down the tree
+    uint64_t directory_mask
+    Grave* graves          # leaves that became empty, the longest ago first: a ring
+    uint64_t graves_mask
+    uint64_t laid
+    uint64_t buried
     Counters counters
     Listener on_event      # called when a book is whole again after an event, or changed its state; or NULL
     void* context

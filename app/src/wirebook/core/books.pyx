@@ -9,6 +9,9 @@ Beyond that it is *spread*: the line then refers to parts, lines that are indexe
 Keys are prices mapped so that unsigned order is the order of preference, hence the best level is the highest key and is
 found by counting leading zeros on the way down. The tree grows at the root when a price lies outside, up to the whole
 64 bits, and lines go back to the common pool with their last level: no price is out of range, none is approximated.
+
+An update of a page that was touched before doesn't walk down the tree: the *directory*, a table of all books, has the
+leaf's reference. The tree is walked for what changes its shape, out of line, and for the best price.
 """
 
 from enum import IntEnum
@@ -24,6 +27,27 @@ from wirebook.core.records cimport (
 from wirebook.errors import UserError
 
 cdef extern from *:
+    """
+    /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Lane 0 is
+       the bitmap, quantities follow. `place` is the level's lane, `had` and `has` say if it was and will be there. */
+    typedef long long wb_lanes __attribute__((vector_size(64), may_alias));
+    static inline void wb_leaf_write(void *line, long long place, long long had, long long has, long long bits,
+                                     long long quantity)
+    {
+        const wb_lanes lane = {0, 1, 2, 3, 4, 5, 6, 7};
+        const wb_lanes old = *(const wb_lanes *) line;
+        const wb_lanes up = __builtin_shufflevector(old, old, 0, 0, 1, 2, 3, 4, 5, 6);
+        const wb_lanes down = __builtin_shufflevector(old, old, 1, 2, 3, 4, 5, 6, 7, 7);
+        const wb_lanes grows = (wb_lanes) {} - (has & ~had), shrinks = (wb_lanes) {} - (had & ~has);
+        const wb_lanes below = lane < place, at = (lane == place) & -has, first = lane == 0;
+        const wb_lanes moved = (up & grows) | (down & shrinks) | (old & ~(grows | shrinks));
+        wb_lanes now = (old & below) | (moved & ~below);
+        now = (now & ~at) | (quantity & at);
+        *(wb_lanes *) line = (now & ~first) | (bits & first);
+    }
+    """
+    void leaf_write "wb_leaf_write"(void* line, int64_t place, int64_t had, int64_t has, int64_t bits,
+                                    int64_t quantity) nogil
     int popcount "__builtin_popcountll"(uint64_t bits) nogil
     int leading_zeros "__builtin_clzll"(uint64_t bits) nogil
     void prefetch "__builtin_prefetch"(const void* address) nogil
@@ -40,6 +64,9 @@ cdef enum:
     # More than one update can take: 10 nodes grown at the root, 10 down to a new leaf, one spread node or leaf on the
     # way. Checked once per level, so that no step below it can fail half-way.
     RESERVE = 64
+    PREFETCH_LINES = 32768  # up to here books stay in a second-level cache of 2 MB by themselves
+    AHEAD = 8            # graves between asking for a directory's line and its use
+    BATCH = 16           # updates whose lines are asked for before the first of them is applied
     LINES_MIN = 64       # a symbol: some 50 levels a side, below which a book is not worth starting
 
 # As a constant of an enum it would not fit an int.
@@ -112,6 +139,48 @@ cdef inline int64_t* level(Pool* pool, uint32_t reference, uint64_t* line, unsig
     if reference & SPREAD:
         return <int64_t*> line_at(pool, parts_of(line)[bit // PART_LEVELS]) + bit % PART_LEVELS
     return <int64_t*> line + 1 + rank(line[0], bit)
+
+
+# ---- the directory --------------------------------------------------------------------------------------------------
+
+cdef inline uint64_t record_key(const Record* record) noexcept nogil:
+    # As side_key(), but without the book's header, whose line may still be on its way.
+    return <uint64_t> record.price ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> (record.kind & 1)))
+
+
+cdef inline uint32_t owner_of(uint32_t symbol, uint32_t kind) noexcept nogil:
+    return symbol * 2 + (kind & 1) + 1  # 0 says "nobody's"
+
+
+cdef inline uint32_t owner_of_side(BookSet* books, Side* side) noexcept nogil:
+    return <uint32_t> ((<char*> side - <char*> books.books) // LINE) + 1  # a book is two lines, a side in each
+
+
+cdef inline Pair* directory_pair(BookSet* books, uint32_t owner, uint64_t page) noexcept nogil:
+    # Pages that are neighbours have neighbouring pairs; the sides' starts are spread by the golden ratio.
+    return books.directory + ((page + <uint64_t> owner * <uint64_t> 0x9E3779B1u) & books.directory_mask)
+
+
+cdef inline Entry* directory_find(Pair* pair, uint32_t owner, uint64_t page) noexcept nogil:
+    """The page's entry, or the one of the pair that certainly isn't."""
+    cdef bint other = ((pair.entries[0].page ^ page) | (pair.entries[0].owner ^ owner)) != 0
+    return &pair.entries[<int> other]
+
+
+cdef void directory_forget(BookSet* books, uint32_t owner, uint64_t page) noexcept nogil:
+    cdef Entry* entry = directory_find(directory_pair(books, owner, page), owner, page)
+    if entry.page == page and entry.owner == owner:
+        entry.owner = 0
+
+
+cdef void directory_learn(BookSet* books, uint32_t owner, uint64_t page, uint32_t leaf) noexcept nogil:
+    cdef Pair* pair = directory_pair(books, owner, page)
+    directory_forget(books, owner, page)
+    if pair.entries[0].owner != 0:
+        pair.entries[1] = pair.entries[0]
+    pair.entries[0].page = page
+    pair.entries[0].owner = owner
+    pair.entries[0].leaf = leaf
 
 
 # ---- spreading and packing: rare, out of line -----------------------------------------------------------------------
@@ -250,8 +319,8 @@ cdef inline void leaf_add(Pool* pool, uint32_t* slot, unsigned bit, int64_t quan
     line[0] |= <uint64_t> 1 << bit
 
 
-cdef inline void tree_set(BookSet* books, Side* side, uint64_t key, int64_t quantity) noexcept nogil:
-    """Set a level. The pool has at least RESERVE lines, or the level is there already."""
+cdef uint32_t tree_set(BookSet* books, Side* side, uint64_t key, int64_t quantity) noexcept nogil:
+    """Set a level; returns its leaf. The pool has at least RESERVE lines, or the level is there already."""
     cdef Pool* pool = &books.pool
     cdef uint32_t* slot = &side.root
     cdef uint64_t* line
@@ -276,9 +345,10 @@ cdef inline void tree_set(BookSet* books, Side* side, uint64_t key, int64_t quan
     bit = key & 63
     if line[0] >> bit & 1:
         level(pool, slot[0], line, bit)[0] = quantity
-        return
+        return slot[0]
     leaf_add(pool, slot, bit, quantity)
     side.levels += 1
+    return slot[0]
 
 
 cdef void node_remove(Pool* pool, Side* side, uint32_t** path, uint64_t key) noexcept nogil:
@@ -308,9 +378,6 @@ cdef void node_remove(Pool* pool, Side* side, uint32_t** path, uint64_t key) noe
             break
         line_give(pool, slot[0])
         height += 1
-    if side.levels == 0:
-        side.root = 0
-        return
     # A root with one child is a detour that a far price once made necessary.
     while side.height > 0:
         reference = side.root
@@ -337,19 +404,18 @@ cdef bint tree_has(BookSet* books, Side* side, uint64_t key) noexcept nogil:
     return height == 0 and line[0] >> (key & 63) & 1
 
 
-cdef inline bint tree_remove(BookSet* books, Side* side, uint64_t key) noexcept nogil:
-    """Remove a level; False when there is none, which is normal in an exchange's feed."""
+cdef bint tree_remove(BookSet* books, Side* side, uint64_t key, uint32_t* leaf) noexcept nogil:
+    """Remove a level; False when there is none, which is normal in an exchange's feed. `leaf` is where it was, or 0."""
     cdef Pool* pool = &books.pool
-    cdef uint32_t* path[HEIGHT_MAX + 1]
     cdef uint32_t* slot = &side.root
     cdef uint64_t* line
     cdef int64_t* place
     cdef int height = side.height, held, index
     cdef unsigned bit
+    leaf[0] = 0
     if side.root == 0 or above(key, height) != side.prefix:
         return False
     while height > 0:
-        path[height] = slot
         line = line_at(pool, slot[0])
         bit = (key >> (6 * height)) & 63
         if not line[0] >> bit & 1:
@@ -358,36 +424,61 @@ cdef inline bint tree_remove(BookSet* books, Side* side, uint64_t key) noexcept 
         height -= 1
     line = line_at(pool, slot[0])
     bit = key & 63
+    leaf[0] = slot[0]
     if not line[0] >> bit & 1:
         return False
     side.levels -= 1
     if slot[0] & SPREAD:
         line[0] ^= <uint64_t> 1 << bit
-        if not line[0] >> (bit // PART_LEVELS * PART_LEVELS) & 0xFF:
-            line_give(pool, parts_of(line)[bit // PART_LEVELS])
-            parts_of(line)[bit // PART_LEVELS] = 0
         if popcount(line[0]) <= LEAF_REPACK:
             leaf_pack(pool, slot)
+            leaf[0] = slot[0]
         return True
     held = popcount(line[0])
     place = <int64_t*> line + 1
     for index in range(rank(line[0], bit), held - 1):
         place[index] = place[index + 1]
     line[0] ^= <uint64_t> 1 << bit
-    if line[0] == 0:
-        line_give(pool, slot[0])
-        node_remove(pool, side, path, key)
     return True
 
 
-cdef void tree_free(Pool* pool, uint32_t reference, int height) noexcept nogil:
+cdef void tree_prune(BookSet* books, Side* side, uint64_t page) noexcept nogil:
+    """Take the leaf of `page` out of the tree, if there is one and it's empty. The side has levels elsewhere."""
+    cdef Pool* pool = &books.pool
+    cdef uint32_t* path[HEIGHT_MAX + 1]
+    cdef uint32_t* slot = &side.root
+    cdef uint64_t* line
+    cdef uint64_t key = page << 6
+    cdef int height = side.height
+    cdef unsigned bit
+    if side.root == 0 or above(key, height) != side.prefix:
+        return
+    while height > 0:
+        path[height] = slot
+        line = line_at(pool, slot[0])
+        bit = (key >> (6 * height)) & 63
+        if not line[0] >> bit & 1:
+            return
+        slot = child(pool, slot[0], line, bit)
+        height -= 1
+    if line_at(pool, slot[0])[0] != 0:
+        return
+    directory_forget(books, owner_of_side(books, side), page)
+    line_give(pool, slot[0])
+    node_remove(pool, side, path, key)
+
+
+cdef void tree_free(BookSet* books, uint32_t owner, uint32_t reference, int height, uint64_t prefix) noexcept nogil:
+    cdef Pool* pool = &books.pool
     cdef uint64_t* line = line_at(pool, reference)
     cdef uint64_t rest = line[0] if height > 0 else 0
     cdef int bit, part
     while rest:
         bit = highest(rest)
         rest ^= <uint64_t> 1 << bit
-        tree_free(pool, child(pool, reference, line, bit)[0], height - 1)
+        tree_free(books, owner, child(pool, reference, line, bit)[0], height - 1, prefix << 6 | <uint64_t> bit)
+    if height == 0:
+        directory_forget(books, owner, prefix)
     if reference & SPREAD:
         for part in range(64 // (PART_CHILDREN if height > 0 else PART_LEVELS)):
             if parts_of(line)[part] != 0:
@@ -395,22 +486,60 @@ cdef void tree_free(Pool* pool, uint32_t reference, int height) noexcept nogil:
     line_give(pool, reference)
 
 
+# ---- empty leaves ---------------------------------------------------------------------------------------------------
+# Traffic removes a page's last level and sets it again soon after. So an empty leaf stays in its tree until it has been
+# empty for longer than all but the last few thousand, or until its line, or the best price below it, is wanted.
+
+cdef void bury(BookSet* books) noexcept nogil:
+    """Take the leaf that has been empty for longest out of its tree, if it still is empty."""
+    cdef Grave* grave = books.graves + (books.buried & books.graves_mask)
+    cdef Grave* next_grave = books.graves + ((books.buried + AHEAD) & books.graves_mask)
+    cdef Entry* entry = directory_find(directory_pair(books, grave.owner, grave.page), grave.owner, grave.page)
+    prefetch(directory_pair(books, next_grave.owner, next_grave.page))
+    books.buried += 1
+    # The directory's line, just asked for, tells of most that they are in use again.
+    if entry.page == grave.page and entry.owner == grave.owner and line_at(&books.pool, entry.leaf)[0] != 0:
+        return
+    tree_prune(books, <Side*> (<char*> books.books + <size_t> (grave.owner - 1) * LINE), grave.page)
+
+
+cdef void emptied(BookSet* books, Side* side, uint64_t page) noexcept nogil:
+    """The leaf of `page` lost its last level."""
+    cdef Grave* grave
+    if side.levels == 0:
+        tree_free(books, owner_of_side(books, side), side.root, side.height, side.prefix)
+        side.root = 0
+        return
+    if books.laid - books.buried > books.graves_mask:
+        bury(books)
+    grave = books.graves + (books.laid & books.graves_mask)
+    grave.owner = owner_of_side(books, side)
+    grave.page = page
+    books.laid += 1
+
+
 cdef void find_best(BookSet* books, Side* side) noexcept nogil:
-    """The highest key: on every level of the tree the highest bit."""
+    """The highest key: on every level of the tree the highest bit, of leaves that aren't empty."""
     cdef Pool* pool = &books.pool
-    cdef uint32_t reference = side.root
-    cdef uint64_t* line = line_at(pool, reference)
-    cdef uint64_t key = side.prefix
-    cdef int height = side.height
-    cdef int bit = highest(line[0])
-    while height > 0:
-        key = key << 6 | <uint64_t> bit
-        reference = child(pool, reference, line, bit)[0]
+    cdef uint32_t reference
+    cdef uint64_t* line
+    cdef uint64_t key
+    cdef int height
+    while True:
+        reference = side.root
         line = line_at(pool, reference)
-        bit = highest(line[0])
-        height -= 1
-    side.best = key << 6 | <uint64_t> bit
-    side.best_quantity = level(pool, reference, line, bit)[0]
+        key = side.prefix
+        height = side.height
+        while height > 0:
+            key = key << 6 | <uint64_t> highest(line[0])
+            reference = child(pool, reference, line, highest(line[0]))[0]
+            line = line_at(pool, reference)
+            height -= 1
+        if line[0] != 0:
+            break
+        tree_prune(books, side, key)
+    side.best = key << 6 | <uint64_t> highest(line[0])
+    side.best_quantity = level(pool, reference, line, highest(line[0]))[0]
     side.best_known = 1
 
 
@@ -457,7 +586,7 @@ cdef Py_ssize_t side_levels(BookSet* books, Side* side, Py_ssize_t count, int64_
 
 cdef void side_clear(BookSet* books, Side* side) noexcept nogil:
     if side.root != 0:
-        tree_free(&books.pool, side.root, side.height)
+        tree_free(books, owner_of_side(books, side), side.root, side.height, side.prefix)
     side.root = 0
     side.levels = 0
     side.best = 0
@@ -526,10 +655,60 @@ cdef void event_end(BookSet* books, Book* book) noexcept nogil:
         books.on_event(books.context, book)
 
 
-cdef inline void apply(BookSet* books, const Record* record) noexcept nogil:
+cdef bint reshape(BookSet* books, Book* book, Side* side, const Record* record, uint64_t key) noexcept nogil:
+    """An update that isn't one of a level's place in a leaf that the directory knows; False: the pool is dry."""
+    cdef uint32_t owner = owner_of(record.symbol, record.kind), leaf
+    if record.quantity != 0:
+        if unlikely(pool_dry(&books.pool)) and not tree_has(books, side, key):
+            while books.buried < books.laid:
+                bury(books)
+            if pool_dry(&books.pool):
+                exhausted(books, book)
+                return False
+        leaf = tree_set(books, side, key, record.quantity)
+    elif not tree_remove(books, side, key, &leaf):
+        books.counters.deletes_of_absent += 1
+    if leaf != 0:
+        directory_learn(books, owner, key >> 6, leaf)
+        if line_at(&books.pool, leaf)[0] == 0:
+            emptied(books, side, key >> 6)
+    return True
+
+
+cdef inline bint update(BookSet* books, Book* book, Side* side, const Record* record, uint64_t key,
+                        Pair* pair) noexcept nogil:
+    """Set or remove a level; False: the pool is dry."""
+    cdef Entry* entry = directory_find(pair, owner_of(record.symbol, record.kind), key >> 6)
+    cdef uint32_t part
+    cdef uint64_t* line
+    cdef uint64_t bits, bit = key & 63, had, has = record.quantity != 0
+    if unlikely(entry.page != key >> 6 or entry.owner != owner_of(record.symbol, record.kind)):
+        return reshape(books, book, side, record, key)
+    line = line_at(&books.pool, entry.leaf)
+    bits = line[0]
+    had = bits >> bit & 1
+    if entry.leaf & SPREAD:
+        part = parts_of(line)[bit // PART_LEVELS]
+        if unlikely(part == 0 or had > has and popcount(bits) == LEAF_REPACK + 1):
+            return reshape(books, book, side, record, key)
+        line[0] = bits & ~(<uint64_t> 1 << bit) | has << bit
+        (<int64_t*> line_at(&books.pool, part))[bit % PART_LEVELS] = record.quantity
+    else:
+        if unlikely(had < has and popcount(bits) == LEAF_PACKED):
+            return reshape(books, book, side, record, key)
+        leaf_write(line, 1 + rank(bits, <unsigned> bit), had, has, bits & ~(<uint64_t> 1 << bit) | has << bit,
+                   record.quantity)
+    side.levels += <uint32_t> (has - had)
+    if had > has and bits & (bits - 1) == 0:
+        emptied(books, side, key >> 6)
+    books.counters.deletes_of_absent += (had | has) ^ 1
+    return True
+
+
+cdef inline void apply(BookSet* books, const Record* record, Pair* pair) noexcept nogil:
     cdef Book* book
     cdef Side* side
-    cdef uint64_t key
+    cdef uint64_t key = record_key(record)
     if unlikely(record.symbol >= books.symbols):
         books.counters.unknown_symbol += 1
         return
@@ -546,49 +725,70 @@ cdef inline void apply(BookSet* books, const Record* record) noexcept nogil:
     book.exchange_ns = record.exchange_ns
     book.receive_ns = record.receive_ns
     books.counters.updates += 1
-    side = &book.bid if record.kind == BID else &book.ask
-    key = side_key(side, record.price)
-    if record.quantity != 0:
-        if unlikely(pool_dry(&books.pool)) and not tree_has(books, side, key):
-            exhausted(books, book)
-            return
-        tree_set(books, side, key, record.quantity)
-        if key >= side.best:
+    side = <Side*> (<char*> book + record.kind * LINE)  # by arithmetic: half of all branches on it would be wrong
+    if unlikely(not update(books, book, side, record, key, pair)):
+        return
+    side.depth_changed |= key >= side.depth_floor
+    if unlikely(key >= side.best):
+        if record.quantity != 0:
             side.best = key
             side.best_quantity = record.quantity
             side.best_known = 1
-        if key >= side.depth_floor:
-            side.depth_changed = 1
-    elif tree_remove(books, side, key):
-        if key >= side.depth_floor:
-            side.depth_changed = 1
-        if key == side.best:
+        elif key == side.best:
             side.best_known = 0
             if side.levels == 0:
                 side.best = 0
-    else:
-        books.counters.deletes_of_absent += 1
     if record.flags & EVENT_END:
         event_end(books, book)
 
 
-cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil:
-    """Apply records in their order. With `prefetch`, first ask for the cache lines that all of them begin with."""
+cdef inline const Record* record_at(const char* records, Py_ssize_t stride, Py_ssize_t index) noexcept nogil:
+    return <const Record*> (records + index * stride)
+
+
+cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_ssize_t count) noexcept nogil:
+    """Up to BATCH records, `stride` bytes apart.
+
+    With `prefetch` their cache lines are asked for in passes, each for all of them: what a record tells by itself (the
+    book's header, the directory's pair), then what the directory tells, then what a spread leaf tells.
+    """
+    cdef Pair* pairs[BATCH]
+    cdef const Record* record
+    cdef Entry* entry
+    cdef uint64_t key
     cdef Py_ssize_t index
-    cdef Book* book
-    books.counters.records += count
-    if books.prefetch:
-        for index in range(count):
-            if records[index].symbol < books.symbols:
-                book = books.books + records[index].symbol
-                prefetch(&book.bid)
-                prefetch(&book.ask)
-        for index in range(count):
-            if records[index].symbol < books.symbols:
-                book = books.books + records[index].symbol
-                prefetch(line_at(&books.pool, book.ask.root if records[index].kind == ASK else book.bid.root))
+    cdef bint ahead = books.prefetch and books.pool.fresh > PREFETCH_LINES
     for index in range(count):
-        apply(books, records + index)
+        record = record_at(records, stride, index)
+        pairs[index] = directory_pair(books, owner_of(record.symbol, record.kind), record_key(record) >> 6)
+        if ahead:
+            prefetch(&books.books[record.symbol].bid)
+            prefetch(&books.books[record.symbol].ask)
+            prefetch(pairs[index])
+    if ahead:
+        for index in range(count):
+            record = record_at(records, stride, index)
+            entry = directory_find(pairs[index], owner_of(record.symbol, record.kind), record_key(record) >> 6)
+            prefetch(line_at(&books.pool, entry.leaf))
+        for index in range(count):
+            record = record_at(records, stride, index)
+            key = record_key(record)
+            entry = directory_find(pairs[index], owner_of(record.symbol, record.kind), key >> 6)
+            if entry.leaf & SPREAD:
+                prefetch(line_at(&books.pool, parts_of(line_at(&books.pool, entry.leaf))[(key & 63) // PART_LEVELS]))
+    for index in range(count):
+        apply(books, record_at(records, stride, index), pairs[index])
+
+
+cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil:
+    """Apply records in their order."""
+    cdef Py_ssize_t part
+    books.counters.records += count
+    while count > 0:
+        part = min(count, <Py_ssize_t> BATCH)
+        run(books, <const char*> records, sizeof(Record), part)
+        records += part
+        count -= part
 
 
 cdef void append_side(BookSet* books, Book* book, Side* side, uint8_t kind, Batch batch, int64_t* levels) noexcept:
@@ -601,8 +801,9 @@ cdef void append_side(BookSet* books, Book* book, Side* side, uint8_t kind, Batc
 cdef class Books:
     """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
 
-    The headers take 168 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the common pool of cache
-    lines. A level takes between 9 and some 130 bytes of it, by how densely the book is filled around it.
+    The headers take 168 bytes a symbol; an eighth to a quarter of the rest of the arena, but for `leave` bytes, becomes
+    the directory of leaves, and what then remains the common pool of cache lines. A level takes between 9 and some 130
+    bytes of it, by how densely the book is filled around it.
     """
 
     def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
@@ -610,13 +811,20 @@ cdef class Books:
         if not 0 < symbols <= SYMBOLS:
             raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols or add a node")
         self.arena = Arena(64 << 20) if arena is None else arena
-        if self.arena.free < symbols * (sizeof(Book) + NAME_BYTES) + (RESERVE + LINES_MIN * symbols) * LINE + leave:
+        # Half as much again as the lines is more than the directory and the graves take.
+        lines = (RESERVE + LINES_MIN * symbols) * 3 // 2
+        if self.arena.free < symbols * (sizeof(Book) + NAME_BYTES) + lines * LINE + leave:
             raise UserError(
                 f"an arena of {self.arena.size >> 20} MB has no room for {symbols} books: "
                 "raise memory.arena_mb, or lower book.symbols"
             )
         self.set.books = <Book*> self.arena.take(symbols * sizeof(Book))
         self.set.names = <char*> self.arena.take(symbols * NAME_BYTES)
+        # A pair of entries for every two lines of the pool, in a power of two.
+        self.set.directory_mask = (<uint64_t> 1 << (63 - leading_zeros((self.arena.free - leave) // LINE // 2))) - 1
+        self.set.directory = <Pair*> self.arena.take((self.set.directory_mask + 1) * sizeof(Pair))
+        self.set.graves_mask = (self.set.directory_mask + 1) // 8 - 1
+        self.set.graves = <Grave*> self.arena.take((self.set.graves_mask + 1) * sizeof(Grave))
         lines = (self.arena.free - leave) // LINE
         self.set.pool.lines = <char*> self.arena.take(lines * LINE)
         self.set.pool.total = <uint32_t> min(lines, <size_t> 1 << 31)
