@@ -26,6 +26,7 @@ help: ## list the targets
 
 # Refuses a HOST that the inventory doesn't know, and tells which it does.
 define need_host
+@[ -e $(INVENTORY) ] || { echo "There is no $(INVENTORY): choose INVENTORY from: $(wildcard inventory/*)" >&2; exit 2; }
 @hosts=$$(ansible nodes -i $(INVENTORY) --list-hosts | tail -n +2 | xargs); \
 case " $$hosts " in \
 *" $(HOST) "*) ;; \
@@ -64,7 +65,7 @@ lab-ssh: ## log in to the twin
 
 # --- the engine -------------------------------------------------------------------------------------------------------
 
-APP_SOURCES := $(shell find app -path app/tests -prune -o -path app/build -prune -o -name __pycache__ -prune -o -type f -print)
+APP_SOURCES := $(shell find app/src app/meson.build app/meson.options app/pyproject.toml -type f -not -path '*/__pycache__/*')
 
 .PHONY: app demo
 app: .venv/.wirebook ## build the engine for this machine's CPU: .venv/bin/wirebook
