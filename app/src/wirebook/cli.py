@@ -260,7 +260,7 @@ def _sim(options: argparse.Namespace) -> int:
 
     venue = venues.get(options.venue)
     tape: sim.Tape = (
-        sim.SyntheticTape(options.symbols, options.rate, options.seed)
+        sim.synthetic(venue.name, options.symbols, options.rate, options.seed)
         if options.synthetic
         else sim.CaptureTape(venue, options.replay)
     )

@@ -79,6 +79,7 @@ class Node:
 
     def __init__(self, home: Path, venue: dict[str, Any], **feed: object) -> None:
         self.home = home
+        self.venue = venue.get("venue", "binance")
         self.audit = home / "audit.csv"
         self.config = home / "engine.toml"
         self.market = home / "market"
@@ -104,7 +105,7 @@ class Node:
             [market]
             path = "{self.market}"
             [[feed]]
-            venue = "binance"
+            venue = "{self.venue}"
             websocket = "{venue["websocket"]}"
             rest = "{venue["rest"]}"
             ca_file = "{venue.get("ca_file", "")}"
@@ -123,7 +124,7 @@ class Node:
     def start_both(self) -> None:
         """The book process with its audit, then the feed."""
         self.start_book()
-        self.start("feed", "binance")
+        self.start("feed", self.venue)
 
     def start_book(self) -> None:
         self.start("book", "--audit", str(self.audit))
@@ -221,8 +222,8 @@ class Lossy(BinanceExchange):
     refuses: int = 0
     """REST requests for books that are answered with an error first."""
 
-    def deliver(self, subscription: Any, raw: bytes) -> bytes | None:
-        return None if self.loses(raw) else super().deliver(subscription, raw)
+    def deliver(self, subscription: Any, raw: bytes, instrument: str | None = None) -> bytes | None:
+        return None if self.loses(raw) else super().deliver(subscription, raw, instrument)
 
     def rest(self, target: str, books: Any) -> tuple[int, bytes]:
         if self.depth_symbol(target) and self.refuses > 0:

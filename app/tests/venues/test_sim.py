@@ -6,11 +6,27 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from wirebook.sim.binance import BinanceExchange, Subscription
+from wirebook.sim.binance import BinanceExchange
+from wirebook.sim.exchange import Exchange, Subscription
 from wirebook.sim.reference import ReferenceBook
+from wirebook.sim.server import exchange_of, synthetic
 from wirebook.sim.tape import SyntheticTape
 from wirebook.venues import get
-from wirebook.venues.base import Depth, Scale, Snapshot, Ticker
+from wirebook.venues import names as venues
+from wirebook.venues.base import (
+    Depth,
+    Ignored,
+    Instrument,
+    Refused,
+    Scale,
+    Snapshot,
+    Ticker,
+    Venue,
+    WantSnapshot,
+    scaled,
+)
+
+from .support import Keeper
 
 VENUE = get("binance")
 
@@ -129,13 +145,12 @@ def test_subscriptions(exchange: BinanceExchange) -> None:
     assert exchange.deliver(combined, depth) == depth
     assert exchange.deliver(bare, depth) == b'{"e":"depthUpdate"}'
     assert exchange.deliver(empty, depth) is None
-    assert (
-        exchange.request(empty, b'{"method":"SUBSCRIBE","params":["ausdt@depth@100ms"],"id":4}')
-        == b'{"result":null,"id":4}'
-    )
+    assert exchange.request(empty, b'{"method":"SUBSCRIBE","params":["ausdt@depth@100ms"],"id":4}', {}) == [
+        b'{"result":null,"id":4}'
+    ]
     assert exchange.deliver(empty, depth) == depth
-    assert b"ausdt@depth@100ms" in exchange.request(empty, b'{"method":"LIST_SUBSCRIPTIONS","id":5}')
-    exchange.request(empty, b'{"method":"UNSUBSCRIBE","params":["ausdt@depth@100ms"],"id":6}')
+    assert b"ausdt@depth@100ms" in exchange.request(empty, b'{"method":"LIST_SUBSCRIPTIONS","id":5}', {})[0]
+    exchange.request(empty, b'{"method":"UNSUBSCRIBE","params":["ausdt@depth@100ms"],"id":6}', {})
     assert exchange.deliver(empty, depth) is None
 
 
@@ -143,6 +158,92 @@ def test_subscriptions(exchange: BinanceExchange) -> None:
     "text", [b"", b"{", b"[]", b"{}", b'{"method":"FLY","id":1}', b'{"method":"SUBSCRIBE","params":[1],"id":1}']
 )
 def test_a_request_that_makes_no_sense_is_answered(exchange: BinanceExchange, text: bytes) -> None:
-    subscription = Subscription(True, set())
-    assert orjson.loads(exchange.request(subscription, text))["code"] == 2
+    subscription = Subscription(set())
+    assert orjson.loads(exchange.request(subscription, text, {})[0])["code"] == 2
     assert subscription.streams == set()
+
+
+@pytest.mark.parametrize("name", venues())
+def test_every_venue_is_simulated_as_its_own_follower_expects(name: str) -> None:
+    """Two clients, one from the start and one that comes later: both hold the venue's books, price by price."""
+    venue, tape = get(name), synthetic(name, 2, 100, 6)
+    exchange = exchange_of(name, tape.scales)
+    books = {symbol: ReferenceBook(snapshot) for symbol, snapshot in tape.snapshots.items()}
+    instruments = [Instrument(number, symbol, *scale) for number, (symbol, scale) in enumerate(tape.scales.items())]
+    messages = itertools.islice(tape.play(), 600)
+    clients = [Client(venue, exchange, instruments, books)]
+    for number, item in enumerate(messages):
+        if number == 300:
+            clients.append(Client(venue, exchange, instruments, books))
+        message = item.message
+        assert not isinstance(message, bytes)
+        if isinstance(message, Depth):
+            books[message.instrument].apply(message)
+        raw = exchange.encode(message, books[message.instrument])
+        for client in clients:
+            client.hear(raw and exchange.deliver(client.subscription, raw, message.instrument))
+    for client in clients:
+        client.hear(exchange.heartbeat(client.subscription))
+        counters = client.follower.counters
+        assert client.follower.live == 2
+        assert (counters.gaps, counters.malformed, counters.unknown, counters.checksum_bad) == (0, 0, 0, 0)
+        for instrument in instruments:
+            for side, rows in enumerate(books[instrument.name].levels(5000)):
+                held = client.sink.books.levels(instrument.id, side)
+                assert held == [(scaled(price, 2), scaled(quantity, 5)) for price, quantity, *_ in rows]
+
+
+@pytest.mark.parametrize("name", venues())
+def test_every_venue_defines_its_instruments_and_answers_pings(name: str) -> None:
+    venue, scales = get(name), synthetic(name, 3, 100, 6).scales
+    exchange = exchange_of(name, scales)
+    defined: dict[str, Scale] = {}
+    for path in venue.instruments_paths([*scales, "NOPE"]):
+        status, body = exchange.rest(path, {})
+        if status == 200:
+            defined |= venue.instruments(body)
+    if name == "binance":  # refuses the whole list
+        (path,) = venue.instruments_paths(list(scales))
+        defined = {
+            symbol: Scale(price, 5) for symbol, (price, _) in venue.instruments(exchange.rest(path, {})[1]).items()
+        }
+    if name.startswith("binance-"):
+        defined = {symbol: Scale(price, 5) for symbol, (price, _) in defined.items()}
+    assert defined == scales
+    subscription = exchange.connect(venue.connect_path())
+    assert subscription is not None
+    if venue.ping is not None:
+        (answer,) = exchange.request(subscription, venue.ping, {})
+        assert venue.decode(answer) == Ignored()
+    for nonsense in (b"", b"{", b"[]", b"{}", b"7"):
+        (answer,) = exchange.request(subscription, nonsense, {})
+        assert isinstance(venue.decode(answer), Refused)
+
+
+class Client:
+    """A follower that is connected to a simulated venue without a socket."""
+
+    def __init__(
+        self, venue: Venue, exchange: Exchange, instruments: list[Instrument], books: dict[str, ReferenceBook]
+    ) -> None:
+        subscription = exchange.connect(venue.connect_path())
+        assert subscription is not None
+        self.subscription = subscription
+        self.sink = Keeper()
+        self.follower = venue.follower(instruments, self.sink)
+        self.follower.connected()
+        self.venue, self.exchange, self.books = venue, exchange, books
+        for request in venue.subscriptions([instrument.name for instrument in instruments]):
+            for answer in exchange.request(self.subscription, request, books):
+                self.follower.message(answer, 0)
+
+    def hear(self, message: bytes | None) -> None:
+        """Take a message and, as REST would bring them after some of the stream, the snapshots that are wanted."""
+        if not message:
+            return
+        self.follower.message(message, 0)
+        wants, self.follower.wants = self.follower.wants, []
+        for want in wants:
+            if isinstance(want, WantSnapshot):
+                path = self.venue.snapshot_path(self.follower.instruments[want.symbol].name)
+                self.follower.snapshot(want.symbol, self.exchange.rest(path, self.books)[1], 0)

@@ -1,4 +1,4 @@
-"""How Binance's spot API speaks: REST answers, stream names, SUBSCRIBE."""
+"""How Binance's APIs speak, spot and futures: REST answers, stream names, SUBSCRIBE."""
 
 from __future__ import annotations
 
@@ -8,34 +8,28 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from wirebook.sim.exchange import Books, Exchange, Subscription, query_of
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _STREAM = b'{"stream":"'
 
 
-class Subscription:
-    """What one connection has asked for."""
+class BinanceExchange(Exchange):
+    """The venue's side of the protocol. `api` is the REST path of the market: `/api/v3` is spot's."""
 
-    def __init__(self, combined: bool, streams: set[str]) -> None:
-        self.combined = combined
-        """Messages come in a wrapper that names their stream."""
-        self.streams = streams
+    def __init__(self, scales: Mapping[str, Scale], api: str = "/api/v3", pattern: str = "SYN{}USDT") -> None:
+        super().__init__(scales)
+        self.pattern = pattern
+        self._api = api
+        self._futures = api != "/api/v3"
 
-
-class BinanceExchange:
-    """The venue's side of the protocol, without sockets."""
-
-    def __init__(self, scales: Mapping[str, Scale]) -> None:
-        self._scales = scales
-
-    def rest(self, target: str, books: Mapping[str, ReferenceBook]) -> tuple[int, bytes]:
+    def rest(self, target: str, books: Books) -> tuple[int, bytes]:
         """HTTP status and body for a GET of `target`; `books` are what the venue's books are now."""
-        parts = urlsplit(target)
-        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        if parts.path == "/api/v3/exchangeInfo":
+        path, query = query_of(target)
+        if path == f"{self._api}/exchangeInfo":
             return self._exchange_info(query)
-        if parts.path == "/api/v3/depth":
+        if path == f"{self._api}/depth":
             book = books.get(query.get("symbol", ""))
             limit = query.get("limit", "100")
             if book is None:
@@ -43,34 +37,35 @@ class BinanceExchange:
             if not limit.isdigit() or not 1 <= int(limit) <= 5000:
                 return 400, b'{"code":-1130,"msg":"Data sent for parameter \'limit\' is not valid."}'
             bids, asks = book.levels(int(limit))
-            return 200, orjson.dumps({"lastUpdateId": book.last, "bids": bids, "asks": asks})
+            times = {"E": 0, "T": 0} if self._futures else {}
+            return 200, orjson.dumps({"lastUpdateId": book.last, **times, "bids": bids, "asks": asks})
         return 404, b'{"code":-1,"msg":"Not Found"}'
 
     def depth_symbol(self, target: str) -> str | None:
         """The instrument whose book a GET of `target` asks for."""
         parts = urlsplit(target)
         names = parse_qs(parts.query).get("symbol")
-        return names[-1] if names and parts.path == "/api/v3/depth" else None
+        return names[-1] if names and parts.path == f"{self._api}/depth" else None
 
     def connect(self, target: str) -> Subscription | None:
         """The subscription that a WebSocket path stands for, None if there is nothing at that path."""
         parts = urlsplit(target)
         if parts.path == "/stream":
             names = parse_qs(parts.query).get("streams", [""])[-1]
-            return Subscription(True, {name for name in names.split("/") if name})
+            return Subscription({name for name in names.split("/") if name})
         if parts.path == "/ws" or parts.path.startswith("/ws/"):
-            return Subscription(False, {name for name in parts.path[4:].split("/") if name})
+            return Subscription({name for name in parts.path[4:].split("/") if name}, wrapped=False)
         return None
 
-    def request(self, subscription: Subscription, text: bytes) -> bytes:
+    def request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:  # noqa: ARG002
         """Carry out a client's message and return the answer to it."""
         try:
             message = orjson.loads(text)
             method, params, number = message["method"], message.get("params", []), message["id"]
         except (ValueError, KeyError, TypeError, AttributeError):
-            return b'{"code":2,"msg":"Invalid request: expected method, params and id"}'
+            return [b'{"code":2,"msg":"Invalid request: expected method, params and id"}']
         if not isinstance(params, list) or not all(isinstance(name, str) for name in params):
-            return orjson.dumps({"code": 2, "msg": "Invalid request: params must be text", "id": number})
+            return [orjson.dumps({"code": 2, "msg": "Invalid request: params must be text", "id": number})]
         result: list[str] | None = None
         if method == "SUBSCRIBE":
             subscription.streams.update(params)
@@ -79,13 +74,11 @@ class BinanceExchange:
         elif method == "LIST_SUBSCRIPTIONS":
             result = sorted(subscription.streams)
         else:
-            return orjson.dumps({"code": 2, "msg": f"Invalid request: unknown method {method}", "id": number})
-        return orjson.dumps({"result": result, "id": number})
+            return [orjson.dumps({"code": 2, "msg": f"Invalid request: unknown method {method}", "id": number})]
+        return [orjson.dumps({"result": result, "id": number})]
 
-    def encode(self, message: Depth | Ticker | bytes) -> bytes:
+    def encode(self, message: Depth | Ticker, book: ReferenceBook | None = None) -> bytes:  # noqa: ARG002
         """The combined stream's text of a message."""
-        if isinstance(message, bytes):
-            return message
         name = message.instrument.lower()
         if isinstance(message, Ticker):
             (bid, bid_quantity), (ask, ask_quantity) = message.bid, message.ask
@@ -93,18 +86,24 @@ class BinanceExchange:
                 "u": message.last, "s": message.instrument, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity
             }  # fmt: skip
             return orjson.dumps({"stream": f"{name}@bookTicker", "data": data})
+        milliseconds = message.exchange_ns // 1_000_000
+        # Ids of futures are the whole exchange's: only pu chains them.
+        more = {"T": milliseconds, "pu": message.first - 1} if self._futures else {}
         data = {
-            "e": "depthUpdate", "E": message.exchange_ns // 1_000_000, "s": message.instrument,
-            "U": message.first, "u": message.last, "b": message.bids, "a": message.asks,
+            "e": "depthUpdate", "E": milliseconds, "s": message.instrument,
+            "U": message.first, "u": message.last, **more, "b": message.bids, "a": message.asks,
         }  # fmt: skip
         return orjson.dumps({"stream": f"{name}@depth@100ms", "data": data})
 
-    def deliver(self, subscription: Subscription, raw: bytes) -> bytes | None:
+    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None = None) -> bytes | None:  # noqa: ARG002
         """What a subscriber is sent of a combined stream's message; None if it isn't subscribed to it."""
         end = raw.find(b'"', len(_STREAM))
-        if not raw.startswith(_STREAM) or raw[len(_STREAM) : end].decode() not in subscription.streams:
+        if not raw.startswith(_STREAM):
             return None
-        return raw if subscription.combined else raw[raw.index(b'"data":', end) + 7 : -1]
+        wanted = {_unpaced(stream) for stream in subscription.streams}
+        if _unpaced(raw[len(_STREAM) : end].decode()) not in wanted:
+            return None
+        return raw if subscription.wrapped else raw[raw.index(b'"data":', end) + 7 : -1]
 
     def _exchange_info(self, query: dict[str, str]) -> tuple[int, bytes]:
         try:
@@ -112,12 +111,17 @@ class BinanceExchange:
         except orjson.JSONDecodeError:
             return 400, b'{"code":-1100,"msg":"Illegal characters found in parameter \'symbols\'."}'
         if asked is None:
-            asked = [query["symbol"]] if "symbol" in query else list(self._scales)
-        if not all(name in self._scales for name in asked):
+            asked = [query["symbol"]] if "symbol" in query else list(self.scales)
+        if not all(name in self.scales for name in asked):
             return 400, b'{"code":-1121,"msg":"Invalid symbol."}'
         return 200, orjson.dumps(
-            {"timezone": "UTC", "symbols": [_definition(name, self._scales[name]) for name in asked]}
+            {"timezone": "UTC", "symbols": [_definition(name, self.scales[name]) for name in asked]}
         )
+
+
+def _unpaced(stream: str) -> str:
+    """A stream's name without its pace: a recording may be of another one than is subscribed to."""
+    return "@".join(stream.split("@")[:2])
 
 
 def _definition(name: str, scale: Scale) -> dict[str, Any]:

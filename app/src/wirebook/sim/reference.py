@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from wirebook.venues.base import Depth, Levels, Snapshot
+from wirebook.venues.base import UNNUMBERED, Depth, Levels, Snapshot
 
 Row = tuple[str, str]
 
@@ -12,25 +12,31 @@ Row = tuple[str, str]
 class ReferenceBook:
     """Two dictionaries from price to quantity, in the venue's own text. Prices must come in one spelling each."""
 
-    def __init__(self, start: Snapshot) -> None:
+    def __init__(self, start: Snapshot, depth: int | None = None) -> None:
+        """`depth`: levels a side beyond which the book is cut off after each event."""
         self.last = start.last
         """Update id of the book."""
+        self._depth = depth
         self._sides: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self._apply(start.bids, start.asks)
 
     def apply(self, event: Depth) -> None:
         """Apply an event, unless the book is already past it."""
-        if event.last > self.last:
+        if event.last > self.last or event.last == UNNUMBERED:
             self.last = event.last
             self._apply(event.bids, event.asks)
 
     def _apply(self, bids: Levels, asks: Levels) -> None:
         for side, levels in zip(self._sides, (bids, asks), strict=True):
-            for price, quantity in levels:
+            for price, quantity, *_ in levels:
                 if float(quantity) == 0:
                     side.pop(price, None)
                 else:
                     side[price] = quantity
+        if self._depth is not None:
+            for side, best_first in zip(self._sides, (True, False), strict=True):
+                for price in sorted(side, key=Decimal, reverse=best_first)[self._depth :]:
+                    del side[price]
 
     def levels(self, most: int) -> tuple[list[Row], list[Row]]:
         """The best `most` bids and asks, best first."""

@@ -13,9 +13,10 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvloop
 from picows import (
@@ -31,14 +32,39 @@ from picows import (
 )
 
 from wirebook.errors import UserError
-from wirebook.sim.binance import BinanceExchange, Subscription
+from wirebook.sim.binance import BinanceExchange
+from wirebook.sim.bybit import BybitExchange
+from wirebook.sim.coinbase import CoinbaseExchange
+from wirebook.sim.exchange import Exchange, Subscription
+from wirebook.sim.kraken import KrakenExchange
+from wirebook.sim.okx import OkxExchange
 from wirebook.sim.reference import ReferenceBook
-from wirebook.sim.tape import Tape
+from wirebook.sim.tape import SyntheticTape, Tape
 from wirebook.sim.tls import server_context
-from wirebook.venues.base import Depth, Venue
+from wirebook.venues.base import Depth, Scale, Several, Snapshot, Ticker, Venue
 
-EXCHANGES = {"binance": BinanceExchange}
-"""The venues that can be simulated."""
+_EXCHANGES: dict[str, Callable[[Mapping[str, Scale]], Exchange]] = {
+    "binance": BinanceExchange,
+    "binance-usdm": partial(BinanceExchange, api="/fapi/v1"),
+    "binance-coinm": partial(BinanceExchange, api="/dapi/v1", pattern="SYN{}USD_PERP"),
+    "bybit-spot": partial(BybitExchange, category="spot"),
+    "bybit-linear": partial(BybitExchange, category="linear"),
+    "okx": OkxExchange,
+    "kraken": KrakenExchange,
+    "coinbase": CoinbaseExchange,
+}
+
+
+def exchange_of(venue: str, scales: Mapping[str, Scale]) -> Exchange:
+    """The simulation of a venue, with these instruments."""
+    return _EXCHANGES[venue](scales)
+
+
+def synthetic(venue: str, symbols: int, rate: float, seed: int) -> SyntheticTape:
+    """A made-up market as `venue` would name and bound its books."""
+    exchange = exchange_of(venue, {})
+    return SyntheticTape(symbols, rate, seed, pattern=exchange.pattern, most=exchange.most_levels)
+
 
 _BURST = 64
 """Messages sent before the event loop gets a turn when the speed is unlimited."""
@@ -65,8 +91,9 @@ class _Client(WSListener):
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif frame.msg_type == WSMsgType.TEXT:
-            answer = self.server.exchange.request(self.subscription, frame.get_payload_as_bytes())
-            transport.send(WSMsgType.TEXT, answer)
+            text = frame.get_payload_as_bytes()
+            for answer in self.server.exchange.request(self.subscription, text, self.server.books):
+                transport.send(WSMsgType.TEXT, answer)
             self.server.look()
 
     def pause_writing(self) -> None:
@@ -77,8 +104,13 @@ class _Client(WSListener):
         self.server.slow.discard(self)
         self.server.look()
 
-    def send(self, raw: bytes) -> None:
-        message = self.server.exchange.deliver(self.subscription, raw)
+    def send(self, raw: bytes, instrument: str | None) -> None:
+        message = self.server.exchange.deliver(self.subscription, raw, instrument)
+        if message is not None and self.transport is not None:
+            self.transport.send(WSMsgType.TEXT, message)
+
+    def beat(self) -> None:
+        message = self.server.exchange.heartbeat(self.subscription)
         if message is not None and self.transport is not None:
             self.transport.send(WSMsgType.TEXT, message)
 
@@ -90,7 +122,7 @@ class Server:
         self.clients: set[_Client] = set()
         self.slow: set[_Client] = set()
         """Clients whose socket is full."""
-        self.exchange = EXCHANGES[venue.name](tape.scales)
+        self.exchange = exchange_of(venue.name, tape.scales)
         self._venue = venue
         self._tape = tape
         self._speed = speed
@@ -103,7 +135,9 @@ class Server:
         self.look()
 
     def _restart(self) -> None:
-        self._books = {name: ReferenceBook(snapshot) for name, snapshot in self._tape.snapshots.items()}
+        # A recording with the snapshots in the stream begins with them.
+        known = {} if self._tape.recorded and self._venue.snapshots_in_band else self._tape.snapshots
+        self.books = {name: ReferenceBook(snapshot) for name, snapshot in known.items()}
         self._asked: set[str] = set()
 
     def look(self) -> None:
@@ -164,7 +198,7 @@ class Server:
         if name is not None and self._tape.recorded and name in self._tape.snapshots and name not in self._asked:
             self._asked.add(name)
             return {name: ReferenceBook(self._tape.snapshots[name])}
-        return self._books
+        return self.books
 
     async def play(self) -> None:
         """Play the tape from the moment somebody has subscribed; again and again with `loop`."""
@@ -198,13 +232,35 @@ class Server:
             self._send(item.message)
         return number
 
-    def _send(self, message: Any) -> None:
-        raw = self.exchange.encode(message)
-        event = self._venue.decode(raw) if isinstance(message, bytes) else message
-        if isinstance(event, Depth):
-            self._books[event.instrument].apply(event)
-        for client in tuple(self.clients):
-            client.send(raw)
+    def _send(self, message: Depth | Ticker | bytes) -> None:
+        if isinstance(message, bytes):
+            raw = message
+            decoded = self._venue.decode(raw)
+            parts = decoded.parts if isinstance(decoded, Several) else [decoded]
+        else:
+            raw, parts = b"", [message]
+        instrument: str | None = None
+        for part in parts:
+            if isinstance(part, Snapshot) and part.instrument is not None:
+                instrument = part.instrument
+                self.books[instrument] = ReferenceBook(part, self._venue.truncate)
+            elif isinstance(part, Depth):
+                instrument = part.instrument
+                self.books[instrument].apply(part)
+            elif isinstance(part, Ticker):
+                instrument = part.instrument
+        if not isinstance(message, bytes):
+            raw = self.exchange.encode(message, self.books[message.instrument])
+        if raw:
+            for client in tuple(self.clients):
+                client.send(raw, instrument)
+
+    async def beat(self) -> None:
+        """Send every connection its heartbeats."""
+        while True:
+            await asyncio.sleep(1.0)
+            for client in tuple(self.clients):
+                client.beat()
 
 
 class Where(NamedTuple):
@@ -239,15 +295,18 @@ async def serve(
         f"{venue.name} on {urls['websocket']} and {urls['rest']} with {listed}{trust};"
         " it starts with the first subscriber",
         **details,
+        venue=venue.name,
         symbols=names,
     )
     playing = asyncio.ensure_future(server.play())
+    beating = asyncio.ensure_future(server.beat())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
         playing.result()
         await stopping
     playing.cancel()
+    beating.cancel()
     await server.close()
 
 

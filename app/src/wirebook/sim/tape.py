@@ -48,7 +48,7 @@ class CaptureTape:
         self.scales: Mapping[str, Scale] = learned.scales
         self.snapshots: Mapping[str, Snapshot] = learned.snapshots
         for name in self.scales:
-            if name not in self.snapshots:
+            if name not in self.snapshots and not venue.snapshots_in_band:
                 raise UserError(f"{path} has no REST snapshot of {name}, so no book can be served; record it with one")
 
     def play(self) -> Iterator[Item]:
@@ -60,8 +60,7 @@ class CaptureTape:
 
 _TICK = 2
 _STEP = 5
-_SEED_LEVELS = 400
-_FEWEST, _MOST = 100, 2000
+_SEED_LEVELS, _FEWEST, _MOST = 400, 100, 2000
 
 
 class SyntheticTape:
@@ -74,19 +73,25 @@ class SyntheticTape:
 
     recorded = False
 
-    def __init__(self, symbols: int, rate: float, seed: int, start_ns: int = 0) -> None:
-        """`rate` events a second in all, `start_ns` the time of the first one."""
+    def __init__(
+        self, symbols: int, rate: float, seed: int, start_ns: int = 0, pattern: str = "SYN{}USDT", most: int = _MOST
+    ) -> None:
+        """`rate` events a second in all, `start_ns` the time of the first one.
+
+        `pattern` names the instruments, by their number; no side of a book has many more than `most` levels.
+        """
         self._rate = rate
         self._seed = seed
         self._start_ns = start_ns
-        names = [f"SYN{number}USDT" for number in range(symbols)]
+        self._most = most
+        names = [pattern.format(number) for number in range(symbols)]
         self.scales: Mapping[str, Scale] = {name: Scale(_TICK, _STEP) for name in names}
-        self.snapshots: Mapping[str, Snapshot] = {name: _Market(name, seed).snapshot() for name in names}
+        self.snapshots: Mapping[str, Snapshot] = {name: _Market(name, seed, most).snapshot() for name in names}
 
     def play(self) -> Iterator[Item]:
         """Events of all instruments in turn, without end."""
         order = random.Random(self._seed)  # noqa: S311 (nothing secret in it)
-        markets = [_Market(name, self._seed) for name in self.scales]
+        markets = [_Market(name, self._seed, self._most) for name in self.scales]
         at_ns = self._start_ns
         while True:
             at_ns += round(1e9 / self._rate * order.uniform(0.5, 1.5))
@@ -97,8 +102,10 @@ class SyntheticTape:
 class _Market:
     """One made-up instrument. Prices in ticks, quantities in steps; side 0 is the bids'."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, most: int) -> None:
         self._name = name
+        self._most = most
+        self._fewest = min(_FEWEST, most // 2)
         self._random = random.Random(f"{seed} {name}")  # noqa: S311 (nothing secret in it)
         self._last = self._random.randrange(10**9, 10**10)
         middle = round(10 ** self._random.uniform(5, 6.5))
@@ -106,7 +113,7 @@ class _Market:
         self._best = [middle, middle + 1]
         for side, way in enumerate((-1, 1)):
             price = self._best[side]
-            while len(self._sides[side]) < _SEED_LEVELS and price > 0:
+            while len(self._sides[side]) < min(_SEED_LEVELS, most) and price > 0:
                 self._sides[side][price] = self._quantity()
                 price += way * self._distance(1.5)
 
@@ -138,9 +145,9 @@ class _Market:
         way, best, count = (-1, 1)[side], self._best[side], len(self._sides[side])
         gap = abs(self._best[1 - side] - best)
         kind = self._random.random()
-        if count > _MOST or (count > _FEWEST and kind < 0.1):
+        if count > self._most or (count > self._fewest and kind < 0.1):
             price, quantity = best, 0  # traded away: the price moves
-        elif count > _FEWEST and kind < 0.35:
+        elif count > self._fewest and kind < 0.35:
             price, quantity = self._away(best, way), 0  # often nothing is there: a delete of an absent level
         elif kind < 0.55 and gap > 1:
             price, quantity = best - way * self._random.randint(1, min(3, gap - 1)), self._quantity()

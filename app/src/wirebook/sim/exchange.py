@@ -1,0 +1,125 @@
+"""The venue's side of a protocol, without sockets: what each simulated venue has to say for itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from wirebook.sim.reference import ReferenceBook
+from wirebook.venues.base import Depth, Scale, Ticker
+
+Books = Mapping[str, ReferenceBook]
+
+
+class Subscription:
+    """What one connection has asked for."""
+
+    def __init__(self, streams: set[str], wrapped: bool = True) -> None:
+        self.streams = streams
+        """Instruments; on Binance, stream names."""
+        self.wrapped = wrapped
+        """Messages come in a wrapper that names their stream."""
+        self.sent = 0
+        """Messages that the connection was sent, for venues that number them."""
+
+
+class Exchange(ABC):
+    """One simulated venue."""
+
+    pattern: str
+    """Name of a made-up instrument, `{}` being its number."""
+    most_levels = 2000
+    """Levels a side that a made-up book may have: less than the venue shows, so that nothing is cut off."""
+
+    def __init__(self, scales: Mapping[str, Scale]) -> None:
+        self.scales = scales
+
+    @abstractmethod
+    def rest(self, target: str, books: Books) -> tuple[int, bytes]:
+        """HTTP status and body for a GET of `target`; `books` are what the venue's books are now."""
+
+    def depth_symbol(self, target: str) -> str | None:  # noqa: ARG002
+        """The instrument whose book a GET of `target` asks for."""
+        return None
+
+    @abstractmethod
+    def connect(self, target: str) -> Subscription | None:
+        """The subscription that a WebSocket path stands for, None if there is nothing at that path."""
+
+    @abstractmethod
+    def request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
+        """Carry out a client's message and return what it is sent for it: an answer, and books."""
+
+    @abstractmethod
+    def encode(self, message: Depth | Ticker, book: ReferenceBook) -> bytes:
+        """The text of a message; `book` is the book after it."""
+
+    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None) -> bytes | None:
+        """What a subscriber is sent of a message about `instrument`; None if it isn't subscribed to it."""
+        return raw if instrument in subscription.streams else None
+
+    def heartbeat(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
+        """What a connection is sent every second."""
+        return None
+
+
+class InBand(Exchange):
+    """A venue that sends the snapshot in the stream, upon the subscription."""
+
+    path: str
+    """Of the WebSocket."""
+
+    def connect(self, target: str) -> Subscription | None:
+        """A connection that has asked for nothing yet."""
+        return Subscription(set()) if urlsplit(target).path.rstrip("/") == self.path else None
+
+    def request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
+        """Subscribe, unsubscribe, or whatever `other` knows."""
+        try:
+            return self._request(subscription, text, books)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return [self.refusal("the request makes no sense")]
+
+    def change(
+        self, subscription: Subscription, subscribe: bool, names: list[str], books: Books,
+        answer: Callable[[str], bytes] | None,
+    ) -> list[bytes]:  # fmt: skip
+        """Carry out a subscription: an answer for each name, if the venue gives one, and the books asked for."""
+        answers: list[bytes] = []
+        for name in names:
+            if name not in self.scales:
+                answers.append(self.refusal(f"there is no {name}"))
+                continue
+            if answer is not None:
+                answers.append(answer(name))
+            if not subscribe:
+                subscription.streams.discard(name)
+                continue
+            subscription.streams.add(name)
+            if name in books:
+                answers.append(self.snapshot(subscription, name, books[name]))
+        return answers
+
+    @abstractmethod
+    def _request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
+        """As `request`; an exception means that it makes no sense."""
+
+    @abstractmethod
+    def refusal(self, why: str) -> bytes:
+        """The answer to what can't be done."""
+
+    @abstractmethod
+    def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
+        """The message of a whole book."""
+
+
+def step(decimals: int) -> str:
+    """The smallest step of a number with so many decimals, as text."""
+    return f"{10**-decimals:.{max(decimals, 1)}f}"
+
+
+def query_of(target: str) -> tuple[str, dict[str, str]]:
+    """A request's path and the last value of each of its parameters."""
+    parts = urlsplit(target)
+    return parts.path, {key: values[-1] for key, values in parse_qs(parts.query).items()}
