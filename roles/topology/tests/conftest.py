@@ -23,11 +23,11 @@ def host_files(tmp_path: Path) -> Callable[..., Path]:
         siblings: dict[int, str] | None = None,
         memory_mib: int = 2048,
         os_release: str = OS_RELEASE,
-        vendor: str = "GenuineIntel",
+        iommu_table: str = "DMAR",
     ) -> Path:
         system = tmp_path / "sys/devices/system"
         write(tmp_path / "etc/os-release", os_release)
-        write(tmp_path / "proc/cpuinfo", f"processor\t: 0\nvendor_id\t: {vendor}\n")
+        write(tmp_path / "sys/firmware/acpi/tables" / iommu_table, "")
         write(tmp_path / "proc/1/status", "Name:\tsystemd\nCpus_allowed_list:\t0-3\n")
         write(system / "cpu/online", ",".join(nodes) + "\n")
         for number, cpus in enumerate(nodes):

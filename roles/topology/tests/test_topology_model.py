@@ -225,15 +225,15 @@ def test_pages_of_1g_are_reserved_at_boot_on_their_nodes(host_files: HostFiles) 
 
 
 @pytest.mark.parametrize(
-    ("vendor", "use", "expected"),
+    ("iommu_table", "use", "expected"),
     [
-        ("GenuineIntel", "vfio", ["intel_iommu=on", "iommu=pt"]),
-        ("AuthenticAMD", "vfio", ["iommu=pt"]),
-        ("GenuineIntel", "kernel", []),
+        ("DMAR", "vfio", ["intel_iommu=on", "iommu=pt"]),
+        ("IVRS", "vfio", ["iommu=pt"]),
+        ("DMAR", "kernel", []),
     ],
 )
-def test_the_iommu_is_for_vfio(host_files: HostFiles, vendor: str, use: str, expected: list[str]) -> None:
-    root = host_files(vendor=vendor)
+def test_the_iommu_is_for_vfio(host_files: HostFiles, iommu_table: str, use: str, expected: list[str]) -> None:
+    root = host_files(iommu_table=iommu_table)
     add_nic(root, "enp0s4", "0000:00:04.0", "igb", 1)
     result = derived(root, data_nics=[{"name": "enp0s4", "pci": "0000:00:04.0", "use": use}])
     assert result["kernel_cmdline"][4:] == expected

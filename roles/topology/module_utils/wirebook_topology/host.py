@@ -19,7 +19,7 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
     """Return the facts of the host whose files are below `root`.
 
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
-    `cpu_vendor`, `cpus_online` (list), `manager_cpus` (list: where PID 1 may run), `siblings` {cpu: list},
+    `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may run), `siblings` {cpu: list},
     `nodes` [{node, cpus, memory_kb, hugepages {"2048kB": number}}], `transparent_hugepages` (the chosen policy),
     `hugetlbfs` (mount points),
     `nics` [{name, pci, driver, node, iommu_group, default_route}]. CPU lists are texts, sizes are in kB.
@@ -31,7 +31,7 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
         "arch": platform.machine(),
         "python": ".".join(platform.python_version_tuple()[:2]),
         "container": _text(root / "run/systemd/container"),
-        "cpu_vendor": _cpu_vendor(root / "proc/cpuinfo"),
+        "iommu": _iommu(system / "firmware/acpi/tables"),
         "cpus_online": format_cpus(online),
         "manager_cpus": _manager_cpus(root / "proc/1/status"),
         "siblings": {
@@ -70,9 +70,9 @@ def _os(path: Path) -> dict[str, str]:
     }
 
 
-def _cpu_vendor(path: Path) -> str:
-    match = re.search(r"^vendor_id\s*:\s*(\S+)", _text(path), re.MULTILINE)
-    return match.group(1) if match else ""
+def _iommu(tables: Path) -> str:
+    """Return whose IOMMU the firmware describes; it does so whether the kernel uses it or not."""
+    return "intel" if (tables / "DMAR").exists() else "amd" if (tables / "IVRS").exists() else ""
 
 
 def _manager_cpus(path: Path) -> str:

@@ -31,7 +31,7 @@ class Host:
     os_id: str
     os_version: str
     os_name: str
-    cpu_vendor: str
+    iommu: str
     online: frozenset[int]
     siblings: dict[int, frozenset[int]]
     nodes: dict[int, Node]
@@ -53,7 +53,7 @@ class Host:
             os_id=facts["os"]["id"],
             os_version=facts["os"]["version"],
             os_name=facts["os"]["name"],
-            cpu_vendor=facts["cpu_vendor"],
+            iommu=facts["iommu"],
             online=parse_cpus(facts["cpus_online"]),
             siblings={int(cpu): parse_cpus(text) for cpu, text in facts["siblings"].items()},
             nodes={node.number: node for node in nodes},
@@ -275,7 +275,7 @@ def _kernel_cmdline(wish: Wish, host: Host, housekeeping: frozenset[int]) -> lis
     if gigantic:
         parameters += ["hugepagesz=1G", "hugepages=" + ",".join(f"{node}:{count}" for node, count in gigantic)]
     if any(nic["use"] == "vfio" for nic in wish.data_nics):
-        # Debian's kernels leave Intel's IOMMU off for all but graphics; AMD's is on. Passthrough spares the host's own
-        # devices the translation (iommu=pt).
-        parameters += (["intel_iommu=on"] if host.cpu_vendor == "GenuineIntel" else []) + ["iommu=pt"]
+        # Whether Intel's IOMMU is on by default is up to the kernel's build; AMD's always is. Passthrough (iommu=pt)
+        # spares the devices that the host keeps the translation.
+        parameters += (["intel_iommu=on"] if host.iommu == "intel" else []) + ["iommu=pt"]
     return parameters
