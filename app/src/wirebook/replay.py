@@ -14,7 +14,7 @@ from wirebook import capture
 from wirebook.core.books import Books, State
 from wirebook.core.memory import Arena
 from wirebook.core.records import Batch
-from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, scaled
+from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, parts, scaled
 from wirebook.venues.learn import learn
 
 _BATCH_RECORDS = 1 << 17
@@ -94,10 +94,10 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     follower.connected()
     for receive_ns, raw in capture.read(path):
         follower.message(raw, receive_ns)
-        message = venue.decode(raw)
-        if isinstance(message, Ticker) and message.instrument in instruments:
-            instrument = instruments[message.instrument]
-            pairs.say(1, (instrument.id, message.last), _ticker_top(message, instrument))
+        for part in parts(venue.decode(raw)):
+            if isinstance(part, Ticker) and part.instrument in instruments:
+                instrument = instruments[part.instrument]
+                pairs.say(1, (instrument.id, part.last), _ticker_top(part, instrument))
     counters, built = follower.counters, books.counters()
     report = Report(
         messages=counters.messages,

@@ -33,6 +33,10 @@ cdef class DepthScanner(Scanner):
     pass
 
 
+cdef class FuturesScanner(DepthScanner):
+    pass
+
+
 cdef class OrderbookScanner(Scanner):
     pass
 

@@ -294,6 +294,13 @@ cdef class DepthScanner(Scanner):
         return True
 
 
+cdef class FuturesScanner(DepthScanner):
+    """The same of Binance's futures: an event without `pu` is none."""
+
+    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil:
+        return DepthScanner.run(self, at, end, batch, receive_ns) and self.chained
+
+
 cdef class OrderbookScanner(Scanner):
     """Bybit's `delta` of a topic `orderbook.…`, with or without `cts`."""
 

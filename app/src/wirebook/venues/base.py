@@ -138,6 +138,12 @@ class Several:
 
 Message = Part | Several
 
+
+def parts(message: Message) -> Sequence[Part]:
+    """What a message says, one by one."""
+    return message.parts if isinstance(message, Several) else (message,)
+
+
 _DECIMAL = re.compile(r"(\d{1,19})(?:\.(\d{1,19}))?", re.ASCII)
 _INT64_MAX = (1 << 63) - 1
 

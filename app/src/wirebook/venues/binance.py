@@ -6,7 +6,7 @@ event's U must be the previous one's u + 1; else start over with a new snapshot.
 
 Futures (developers.binance.com, derivatives, "How to manage a local order book correctly"): ids are those of the whole
 exchange, so U says nothing. Drop events with u < L; the first one applied must have U <= L <= u; after it each event's
-pu must be the previous one's u.
+pu must be the previous one's u. A snapshot that ends where an event does is continued by the next one's pu already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
-from wirebook.core.scan import DepthScanner
+from wirebook.core.scan import DepthScanner, FuturesScanner
 from wirebook.venues.base import (
     Depth,
     Ignored,
@@ -50,6 +50,8 @@ class _Binance(Venue):
 
     _api: str
     """REST path of the market."""
+    _has_previous: bool
+    """Each depth event names the last id of the one before it."""
     _snapshot_levels = 1000
     _streams_per_message = 200
 
@@ -83,16 +85,39 @@ class _Binance(Venue):
 
     def scanner(self, instruments: Sequence[Instrument]) -> DepthScanner:
         """The fast decoder of `depthUpdate`."""
-        return DepthScanner(instruments)
+        return (FuturesScanner if self._has_previous else DepthScanner)(instruments)
 
     def decode(self, raw: bytes) -> Message:
         """Any message of the stream, or a REST depth answer. Raises MalformedError."""
         message = json_object(raw)
         data = mapping(message.get("data", message)) if "stream" in message else message
         try:
-            return _message(data)
+            return self._message(data)
         except KeyError as error:
             raise MalformedError(f"the field {error} is missing") from error
+
+
+    def _message(self, data: dict[str, Any]) -> Message:
+        kind = data.get("e")
+        if kind == "depthUpdate":
+            first, last = number(data["U"]), number(data["u"])
+            if first > last:
+                raise MalformedError(f"U {first} is greater than u {last}")
+            previous = number(data["pu"]) if self._has_previous else None
+            sides = levels(data["b"]), levels(data["a"])
+            return Depth(text(data["s"]), first, last, previous, milliseconds(data["E"]), *sides)
+        if "lastUpdateId" in data:
+            exchange_ns = milliseconds(data["E"]) if "E" in data else 0
+            sides = levels(data["bids"]), levels(data["asks"])
+            return Snapshot(None, number(data["lastUpdateId"]), exchange_ns, *sides)
+        if kind in (None, "bookTicker") and {"u", "s", "b", "B", "a", "A"} <= data.keys():
+            bid, ask = (text(data["b"]), text(data["B"])), (text(data["a"]), text(data["A"]))
+            return Ticker(text(data["s"]), number(data["u"]), bid, ask)
+        if kind == "trade" or ("result" in data and data["result"] is None):
+            return Ignored()
+        if "error" in data or ("code" in data and "msg" in data):
+            return Refused(str(data.get("error", data.get("msg"))))
+        return Unknown(str(kind) if kind is not None else ",".join(sorted(data)))
 
 
 class BinanceSpot(_Binance):
@@ -108,6 +133,7 @@ class BinanceSpot(_Binance):
     """A snapshot of 1,000 levels has weight 50 of the 6,000 a minute that an address may use."""
 
     _api = "/api/v3"
+    _has_previous = False
     _names_per_request = 100
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
@@ -117,10 +143,8 @@ class BinanceSpot(_Binance):
             for chunk in chunks(names, self._names_per_request)
         ]
 
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:
-        """Spot's rule; an event with `pu` would be one of futures."""
-        if previous is not None:
-            return Verdict.BREAK
+    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
+        """Spot's rule."""
         if last <= at:
             return Verdict.REPEAT
         fits = first == at + 1 if chained else first <= at + 1
@@ -135,6 +159,8 @@ class BinanceFutures(_Binance):
     snapshot_seconds = 1.0
     """A snapshot of 1,000 levels has weight 20 of the 2,400 a minute that an address may use."""
 
+    _has_previous = True
+
     def __init__(self, name: str, number: int, websocket: str, rest: str, api: str) -> None:
         self.name = name
         self.number = number
@@ -148,44 +174,13 @@ class BinanceFutures(_Binance):
 
     def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:
         """The futures' rule. A chained book's own last event again is a repeat; anything else is a break."""
-        if previous is None:
-            return Verdict.BREAK
+        if previous == at:
+            return Verdict.APPLY
         if chained:
-            if previous == at:
-                return Verdict.APPLY
             return Verdict.REPEAT if last == at else Verdict.BREAK
         if last < at:
             return Verdict.REPEAT
         return Verdict.APPLY if first <= at else Verdict.BREAK
-
-
-def _message(data: dict[str, Any]) -> Message:
-    kind = data.get("e")
-    if kind == "depthUpdate":
-        first, last = number(data["U"]), number(data["u"])
-        if first > last:
-            raise MalformedError(f"U {first} is greater than u {last}")
-        return Depth(
-            text(data["s"]),
-            first,
-            last,
-            number(data["pu"]) if "pu" in data else None,
-            milliseconds(data["E"]),
-            levels(data["b"]),
-            levels(data["a"]),
-        )
-    if "lastUpdateId" in data:
-        exchange_ns = milliseconds(data["E"]) if "E" in data else 0
-        return Snapshot(None, number(data["lastUpdateId"]), exchange_ns, levels(data["bids"]), levels(data["asks"]))
-    if kind in (None, "bookTicker") and {"u", "s", "b", "B", "a", "A"} <= data.keys():
-        return Ticker(
-            text(data["s"]), number(data["u"]), (text(data["b"]), text(data["B"])), (text(data["a"]), text(data["A"]))
-        )
-    if kind == "trade" or ("result" in data and data["result"] is None):
-        return Ignored()
-    if "error" in data or ("code" in data and "msg" in data):
-        return Refused(str(data.get("error", data.get("msg"))))
-    return Unknown(str(kind) if kind is not None else ",".join(sorted(data)))
 
 
 def _scale(entry: dict[str, Any]) -> Scale:

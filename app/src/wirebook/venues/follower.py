@@ -70,6 +70,9 @@ class _Track:
     """It was live and lost its chain: becoming live again is a resync."""
     buffer: list[tuple[bytes, int]] = field(default_factory=list)
     """(message, receive time) since the subscription, while there is no snapshot."""
+    refused: bytes = b""
+    """The last event that broke the chain. It is buffered for the next snapshot, but not for the one after: an event
+    with an absurd id would keep the book stale for ever."""
     texts: TextBook | None = None
     """The book as the venue spelled it, while the venue sends checksums."""
     depth: int | None = None
@@ -131,6 +134,8 @@ class BookFollower(Follower):
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
         """Apply a REST snapshot, then the buffered events that continue it."""
         track = self._tracks[symbol]
+        if track.state is not _State.AWAITING:
+            return  # the connection went away meanwhile, or the snapshot was not asked for
         try:
             message = self._venue.decode(body)
             if not isinstance(message, Snapshot):
@@ -240,9 +245,12 @@ class BookFollower(Follower):
         if verdict is Verdict.REPEAT:
             self.counters.repeats += 1
             return False
+        again = False
         if track.state is _State.UNCHAINED or track.state is _State.LIVE:
+            again = track.refused == event.raw
+            track.refused = event.raw
             self._broken(track, event)
-        if track.state is _State.AWAITING and not self._venue.snapshots_in_band:
+        if track.state is _State.AWAITING and not again and not self._venue.snapshots_in_band:
             if len(track.buffer) >= _MOST_BUFFERED:
                 track.buffer.clear()
             track.buffer.append((event.raw, event.receive_ns))
@@ -262,14 +270,14 @@ class BookFollower(Follower):
         except (MalformedError, UnrepresentableError) as error:
             self._refuse(track, error, receive_ns)
             return
-        if message.checksum is None:
-            track.texts = None
-        elif track.texts is not None:
+        if message.checksum is not None and track.texts is not None:
             if not self._checked(track, track.texts, message, rows, receive_ns):
                 return
         elif message.last == UNNUMBERED:
-            self._broken(track, event)  # neither a number nor a book to compare the checksum with
+            self._broken(track, event)  # neither an id nor a checksum says that it continues the book
             return
+        else:
+            track.texts = None
         self._append(track, rows, Flag(0), event.last, event.exchange_ns, receive_ns)
         if not rows:
             self._whole(track, Flag(0), event.last, event.exchange_ns, receive_ns)
@@ -352,10 +360,13 @@ class BookFollower(Follower):
         """The event doesn't continue the book."""
         if track.state is _State.LIVE:
             self.counters.gaps += 1
-            after = event.first if event.previous is None else event.previous
-            what = "begins at" if event.previous is None else "continues"
-            name = track.instrument.name
-            self.wants.append(WantLog(f"{name}: gap after id {track.at}, the next event {what} {after}: resync"))
+            if event.previous is not None:
+                what = f"continues {event.previous}"
+            else:
+                what = "has none" if event.first == UNNUMBERED else f"begins at {event.first}"
+            self.wants.append(
+                WantLog(f"{track.instrument.name}: gap after id {track.at}, the next event {what}: resync")
+            )
         else:
             self.counters.old_snapshots += 1
         self._lose(track, Reason.GAP, event.receive_ns)

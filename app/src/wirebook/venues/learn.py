@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from wirebook import capture
 from wirebook.errors import UserError
-from wirebook.venues.base import Depth, Scale, Snapshot, Venue, decimals_of
+from wirebook.venues.base import Depth, Scale, Snapshot, Venue, decimals_of, parts
 
 
 class Learned(NamedTuple):
@@ -25,17 +25,18 @@ def learn(venue: Venue, path: Path) -> Learned:
     snapshots: dict[str | None, Snapshot] = {}
     for number, (_, raw) in enumerate(capture.read(path), start=1):
         try:
-            message = venue.decode(raw)
+            said = parts(venue.decode(raw))
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}; is this a capture of {venue.name}?") from error
-        if not isinstance(message, (Depth, Snapshot)):
-            continue
-        if isinstance(message, Snapshot):
-            snapshots.setdefault(message.instrument, message)
-        most = decimals.setdefault(message.instrument, [0, 0])
-        for price, quantity in (*message.bids, *message.asks):
-            most[0] = max(most[0], decimals_of(price))
-            most[1] = max(most[1], decimals_of(quantity))
+        for part in said:
+            if not isinstance(part, (Depth, Snapshot)):
+                continue
+            if isinstance(part, Snapshot):
+                snapshots.setdefault(part.instrument, part)
+            most = decimals.setdefault(part.instrument, [0, 0])
+            for price, quantity in (*part.bids, *part.asks):
+                most[0] = max(most[0], decimals_of(price))
+                most[1] = max(most[1], decimals_of(quantity))
     names = [name for name in decimals if name is not None]
     if not names:
         raise UserError(f"{path} has no depth events of {venue.name}; name the venue it was recorded from with --venue")

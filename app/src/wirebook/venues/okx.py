@@ -143,11 +143,8 @@ def _book(name: str, whole: bool, data: dict[str, Any]) -> Part:
     last = number(data["seqId"]) if "seqId" in data else UNNUMBERED
     if whole:
         return Snapshot(name, last, exchange_ns, bids, asks, checksum or None)
-    if "seqId" not in data:
-        if not checksum:
-            raise MalformedError("neither seqId nor checksum: nothing says whether it continues the book")
-        return Depth(name, last, last, None, exchange_ns, bids, asks, checksum)
-    return Depth(name, last, last, number(data["prevSeqId"]), exchange_ns, bids, asks, checksum or None)
+    previous = number(data["prevSeqId"]) if "seqId" in data else None
+    return Depth(name, last, last, previous, exchange_ns, bids, asks, checksum or None)
 
 
 def _request(op: str, names: Sequence[str]) -> bytes:
