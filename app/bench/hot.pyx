@@ -37,6 +37,7 @@ def packets(Engine engine, const unsigned char[::1] slots, const uint64_t[::1] l
                 now = steady_ns()
                 laps[index] = now - before
                 before = now
+        engine.finish()
     return thread_ns() - start
 
 

@@ -122,7 +122,7 @@ class Book:
 
     cpu: int = _between(-1, 4095, -1)
     poll: str = _choice("busy", "wait", default="busy")
-    batch: int = _between(1, 1024, 16)
+    batch: int = _between(1, 64, 16)
     prefetch: bool = _boolean(True)
     symbols: int = _between(1, MAX_SYMBOLS, MAX_SYMBOLS)
 

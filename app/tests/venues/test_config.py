@@ -74,7 +74,7 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"book": {"cpu": -2}}, ["book.cpu", "-2", "from -1 to 4095"]),
         ({"book": {"cpu": True}}, ["book.cpu", "true", "an integer"]),
         ({"book": {"cpu": "3"}}, ["book.cpu", '"3"', "an integer"]),
-        ({"book": {"batch": 0}}, ["book.batch", "0", "from 1 to 1024"]),
+        ({"book": {"batch": 0}}, ["book.batch", "0", "from 1 to 64"]),
         ({"book": {"symbols": 2049}}, ["book.symbols", "2049", "2048"]),
         ({"book": {"poll": "sleep"}}, ["book.poll", '"sleep"', "busy, wait"]),
         ({"book": {"bacth": 16}}, ["book.bacth", "batch, cpu"]),

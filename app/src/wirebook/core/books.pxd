@@ -12,6 +12,7 @@ cdef enum:
     STATE_EMPTY = 0
     STATE_STALE = 1
     STATE_LIVE = 2
+    BATCH_MAX = 64  # updates whose lines can be asked for before the first of them is applied
     DEPTH = 10  # levels a side that `depth_changed` watches, and that the market cache shows
 
 cdef struct Side:
@@ -93,6 +94,7 @@ cdef struct BookSet:
     void* context
 
 cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil
+cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil
 cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil
 cdef void book_clear(BookSet* books, Book* book) noexcept nogil
 cdef bint side_best(BookSet* books, Side* side, int64_t* price, int64_t* quantity) noexcept nogil

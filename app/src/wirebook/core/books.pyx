@@ -24,12 +24,13 @@ from wirebook.core.records cimport (
     ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS, Batch,
     Record, unlikely,
 )
+from wirebook.core.ring cimport RING_SLOT
 from wirebook.errors import UserError
 
 cdef extern from *:
     """
-    /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Lane 0 is
-       the bitmap, quantities follow. `place` is the level's lane, `had` and `has` say if it was and will be there. */
+    /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Lane 0
+       is the bitmap, quantities follow. `place` is the level's lane, `had` and `has` say if it was and will be there. */
     typedef long long wb_lanes __attribute__((vector_size(64), may_alias));
     static inline void wb_leaf_write(void *line, long long place, long long had, long long has, long long bits,
                                      long long quantity)
@@ -65,8 +66,8 @@ cdef enum:
     # way. Checked once per level, so that no step below it can fail half-way.
     RESERVE = 64
     PREFETCH_LINES = 32768  # up to here books stay in a second-level cache of 2 MB by themselves
+    BATCH = 16           # of those who apply more at a time
     AHEAD = 8            # graves between asking for a directory's line and its use
-    BATCH = 16           # updates whose lines are asked for before the first of them is applied
     LINES_MIN = 64       # a symbol: some 50 levels a side, below which a book is not worth starting
 
 # As a constant of an enum it would not fit an int.
@@ -559,9 +560,15 @@ cdef bint side_best(BookSet* books, Side* side, int64_t* price, int64_t* quantit
 cdef Py_ssize_t collect(Pool* pool, Side* side, uint32_t reference, int height, uint64_t prefix, Py_ssize_t count,
                         int64_t* levels) noexcept nogil:
     cdef uint64_t* line = line_at(pool, reference)
-    cdef uint64_t rest = line[0]
-    cdef Py_ssize_t done = 0
+    cdef uint64_t rest = line[0], ahead = line[0]
+    cdef Py_ssize_t done = 0, asked = 0
     cdef int bit
+    # Sparse books have a leaf a level: their lines are asked for together, not one after the other.
+    while height == 1 and ahead and asked < count:
+        bit = highest(ahead)
+        ahead ^= <uint64_t> 1 << bit
+        prefetch(line_at(pool, child(pool, reference, line, bit)[0]))
+        asked += 1
     while rest and done < count:
         bit = highest(rest)
         rest ^= <uint64_t> 1 << bit
@@ -747,12 +754,12 @@ cdef inline const Record* record_at(const char* records, Py_ssize_t stride, Py_s
 
 
 cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_ssize_t count) noexcept nogil:
-    """Up to BATCH records, `stride` bytes apart.
+    """Apply up to BATCH_MAX records, `stride` bytes apart.
 
     With `prefetch` their cache lines are asked for in passes, each for all of them: what a record tells by itself (the
     book's header, the directory's pair), then what the directory tells, then what a spread leaf tells.
     """
-    cdef Pair* pairs[BATCH]
+    cdef Pair* pairs[BATCH_MAX]
     cdef const Record* record
     cdef Entry* entry
     cdef uint64_t key
@@ -762,6 +769,7 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
         record = record_at(records, stride, index)
         pairs[index] = directory_pair(books, owner_of(record.symbol, record.kind), record_key(record) >> 6)
         if ahead:
+            # A symbol out of range asks for nonsense, which does no harm.
             prefetch(&books.books[record.symbol].bid)
             prefetch(&books.books[record.symbol].ask)
             prefetch(pairs[index])
@@ -789,6 +797,12 @@ cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) n
         run(books, <const char*> records, sizeof(Record), part)
         records += part
         count -= part
+
+
+cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil:
+    """The same for up to BATCH_MAX records that are each in a slot of a ring."""
+    books.counters.records += count
+    run(books, slots, RING_SLOT, count)
 
 
 cdef void append_side(BookSet* books, Book* book, Side* side, uint8_t kind, Batch batch, int64_t* levels) noexcept:

@@ -6,6 +6,7 @@ from wirebook.core.market cimport MarketWriter
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport STREAMS, Header, Sequencer, Stream
 from wirebook.core.records cimport Record
+from wirebook.core.ring cimport RingMemory
 from wirebook.core.udp cimport Receiver
 
 # A publisher: its incremental and its snapshot channel.
@@ -49,6 +50,7 @@ cdef class Engine:
     cdef Kept* history
     cdef uint32_t history_size
     cdef uint32_t history_next
+    cdef RingMemory* ring      # from arbitration to the books
     cdef Py_ssize_t batch
     cdef bint busy
     cdef uint64_t silence_ns
@@ -71,7 +73,9 @@ cdef class Engine:
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil
-    cdef void apply(self, const Record* records, Py_ssize_t count) noexcept nogil
+    cdef void push(self, const Record* record) noexcept nogil
+    cdef void drain(self, uint64_t keep) noexcept nogil
+    cdef void finish(self) noexcept nogil
     cdef void hush(self, Source* source, bint silent) noexcept nogil
     cdef void tick(self) noexcept nogil
     cdef int receive(self, Receiver receiver) noexcept nogil

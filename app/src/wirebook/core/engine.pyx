@@ -14,7 +14,9 @@ from libc.stdio cimport fclose, fflush, fopen, fprintf
 from libc.string cimport memcpy, memset
 
 from wirebook.core.atomics cimport pause
-from wirebook.core.books cimport STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, side_best
+from wirebook.core.books cimport (
+    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, books_apply_slots, side_best,
+)
 from wirebook.core.clock cimport steady_ns, wall_ns
 from wirebook.core.market cimport MarketWriter
 from wirebook.core.memory cimport Arena
@@ -24,6 +26,9 @@ from wirebook.core.packet cimport (
 from wirebook.core.records cimport (
     ASK, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
     unlikely,
+)
+from wirebook.core.ring cimport (
+    RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
 from wirebook.core.udp cimport SLOT_BYTES, Receiver
 from wirebook.errors import UserError
@@ -37,6 +42,7 @@ cdef extern from "<poll.h>" nogil:
     int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
 
 cdef enum:
+    RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
     TICK_NS = 50000000         # between two heartbeats
     SNAPSHOT_EVERY = 64        # bursts of incrementals between two looks at the snapshot channel
     SPINS = 256                # empty looks between two looks at the clock
@@ -66,7 +72,7 @@ cdef void publish(Engine engine, Book* book) noexcept nogil:
 
 def memory_bytes(uint32_t history=HISTORY):
     """What an engine takes of its arena."""
-    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + 4096
+    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + RING_HEADER + RING_SLOTS * RING_SLOT + 4096
 
 
 cdef class Engine:
@@ -89,6 +95,8 @@ cdef class Engine:
         self.incremental = incremental
         self.snapshot = snapshot
         self.sequencer = Sequencer()
+        if not 0 < batch <= BATCH_MAX:
+            raise ValueError(f"a batch has 1 to {<int> BATCH_MAX} records, not {batch}")
         self.batch = batch
         self.busy = busy
         self.silence_ns = <uint64_t> (silence * 1e9)
@@ -98,6 +106,8 @@ cdef class Engine:
         self.gates = <uint8_t*> arena.take(SYMBOLS)
         self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
         self.history = <Kept*> arena.take(history * sizeof(Kept))
+        self.ring = <RingMemory*> arena.take(RING_HEADER + RING_SLOTS * RING_SLOT)
+        ring_make(self.ring, RING_SLOTS)
         self.arena = arena
         if audit is not None:
             self.audit = fopen(os.fsencode(audit), "w")
@@ -142,10 +152,12 @@ cdef class Engine:
         if unlikely(header.channel == SNAPSHOT_CHANNEL):
             if place != NEXT:
                 source.rebuilding = -1
+            self.finish()
             if header.epoch == source.epoch and source.whole_from != 0:
                 self.snapshots(source, header, records)
             return
         if unlikely(place != NEXT):
+            self.finish()
             if place == AFTER_GAP:
                 self.lose(source, GAP)
             elif place == RESTARTED:
@@ -177,22 +189,37 @@ cdef class Engine:
 
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
         cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1
-        cdef Py_ssize_t index, start = 0
+        cdef Py_ssize_t index
         for index in range(header.count):
             if unlikely(records[index].kind > ASK or records[index].symbol >= self.books.set.symbols
                         or self.gates[records[index].symbol] != gate):
-                self.apply(records + start, index - start)
+                self.finish()
                 self.special(source, header, records + index)
-                start = index + 1
-        self.apply(records + start, header.count - start)
+            else:
+                self.push(records + index)
+        # Less than a batch waits for the next packet, or for the end of the burst.
+        self.drain(self.batch - 1)
 
-    cdef void apply(self, const Record* records, Py_ssize_t count) noexcept nogil:
-        cdef Py_ssize_t part
-        while count > 0:
-            part = min(count, self.batch)
-            books_apply(&self.books.set, records, part)
-            records += part
-            count -= part
+    # ---- the ring ---------------------------------------------------------------------------------------------------
+
+    cdef void push(self, const Record* record) noexcept nogil:
+        """Put a level of a book in order in the ring, which drain() keeps from being full."""
+        cdef char* slot = ring_claim(self.ring)
+        (<Record*> slot)[0] = record[0]
+        ring_publish(self.ring)
+
+    cdef void drain(self, uint64_t keep) noexcept nogil:
+        """Apply batches until no more than `keep` records are in the ring. It has room for a packet's after that."""
+        cdef uint64_t ready = ring_held(self.ring), part
+        while ready > keep:
+            part = min(min(ready, <uint64_t> self.batch), self.ring.slots - (self.ring.tail & (self.ring.slots - 1)))
+            books_apply_slots(&self.books.set, ring_peek(self.ring, 0), part)
+            ring_release(self.ring, part)
+            ready = ring_held(self.ring)
+
+    cdef void finish(self) noexcept nogil:
+        """Apply all that is in the ring: before anything that must come after it."""
+        self.drain(0)
 
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
         """An incremental record that is more, or less, than a level of a book in order."""
@@ -371,6 +398,7 @@ cdef class Engine:
             self.steady = steady_ns()
             for index in range(count):
                 self.packet(receiver.slots + index * SLOT_BYTES, receiver.messages[index].msg_len)
+            self.finish()
         return count
 
     cdef int loop(self, uint64_t until) noexcept nogil:
@@ -430,6 +458,7 @@ cdef class Engine:
         self.steady = steady_ns()
         with nogil:
             self.packet(<char*> packet, length)
+            self.finish()
 
     def check_silence(self):
         """Look for sources that fell silent, as run() does between packets."""

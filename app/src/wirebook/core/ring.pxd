@@ -25,6 +25,8 @@ cdef struct RingMemory:
     uint64_t seen_head     # the consumer's copy
     char pad_4[120]
 
+cdef void ring_make(RingMemory* ring, uint64_t slots) noexcept nogil
+
 cdef inline char* ring_slot(RingMemory* ring, uint64_t cursor) noexcept nogil:
     return <char*> ring + RING_HEADER + (cursor & (ring.slots - 1)) * RING_SLOT
 
@@ -46,6 +48,11 @@ cdef inline uint64_t ring_ready(RingMemory* ring) noexcept nogil:
     """Consumer: how many slots there are to read, by its copy of the producer's cursor as long as that has any."""
     if ring.seen_head == ring.tail:
         ring.seen_head = load_acquire_64(&ring.head)
+    return ring.seen_head - ring.tail
+
+cdef inline uint64_t ring_held(RingMemory* ring) noexcept nogil:
+    """Consumer: how many slots there are to read at this moment, for who won't begin with fewer than some."""
+    ring.seen_head = load_acquire_64(&ring.head)
     return ring.seen_head - ring.tail
 
 cdef inline char* ring_peek(RingMemory* ring, uint64_t ahead) noexcept nogil:

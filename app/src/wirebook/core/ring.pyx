@@ -17,6 +17,13 @@ def ring_bytes(uint64_t slots):
     return RING_HEADER + slots * RING_SLOT
 
 
+cdef void ring_make(RingMemory* ring, uint64_t slots) noexcept nogil:
+    """An empty ring in memory of `ring_bytes(slots)`."""
+    memset(ring, 0, RING_HEADER)
+    ring.slots = slots
+    ring.magic = MAGIC
+
+
 cdef class Ring:
     """A ring in `memory`, a writable buffer of `ring_bytes(slots)`, with a power of two of slots.
 
@@ -33,9 +40,7 @@ cdef class Ring:
         self.memory = view
         self.ring = <RingMemory*> &view[0]
         if create:
-            memset(self.ring, 0, RING_HEADER)
-            self.ring.slots = slots
-            self.ring.magic = MAGIC
+            ring_make(self.ring, slots)
         elif self.ring.magic != MAGIC or self.ring.slots != slots:
             raise ValueError("this memory holds no ring of its size")
 
