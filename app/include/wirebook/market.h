@@ -1,0 +1,111 @@
+/* Reading wirebook's market cache from C or C++: layout 1. See docs/market-cache.md.
+
+   The file is shared memory: a page of header, then a record of 512 bytes for each symbol, little-endian. Map it read-only,
+   check it once with wirebook_market_fault(), and read records with wirebook_market_read(), which never gives a torn one.
+   Needs GCC or Clang, C11 or C++11. */
+#ifndef WIREBOOK_MARKET_H
+#define WIREBOOK_MARKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { WIREBOOK_MARKET_VERSION = 1, WIREBOOK_HEADER_BYTES = 4096, WIREBOOK_DEPTH = 10, WIREBOOK_METRICS = 32 };
+enum { WIREBOOK_EMPTY = 0, WIREBOOK_STALE = 1, WIREBOOK_LIVE = 2 };
+
+struct wirebook_level {
+    int64_t price;    /* divide by 10 to the power of price_decimals */
+    int64_t quantity; /* divide by 10 to the power of quantity_decimals */
+};
+
+struct wirebook_market_header {
+    char magic[8]; /* "WBMARKET" */
+    uint32_t version;
+    uint32_t record_bytes;
+    uint32_t records;
+    uint32_t depth;
+    uint64_t start_ns; /* when the writer started, ns since 1970 */
+    uint32_t pid;
+    uint32_t reserved;
+    uint64_t heartbeat_ns; /* CLOCK_MONOTONIC, ten times a second or more; 0: the writer stopped in order */
+    char padding[80];
+    uint64_t metrics[WIREBOOK_METRICS];
+};
+
+struct wirebook_market_record {
+    uint32_t sequence; /* odd while it is written */
+    uint8_t state;     /* WIREBOOK_LIVE: the venue's book. Else don't use it */
+    uint8_t reason;    /* why it is stale, docs/wire-format.md */
+    uint8_t bids;      /* levels shown, 0 when the side is empty */
+    uint8_t asks;
+    uint64_t update_id;           /* the venue's, of the last event */
+    struct wirebook_level bid;    /* best ones; all zero when the side is empty */
+    struct wirebook_level ask;
+    uint64_t exchange_ns;         /* the venue's time of the event, ns since 1970; 0 if it gave none */
+    uint64_t receive_ns;          /* when the feed handler received it */
+    uint64_t publish_ns;          /* when it was written here */
+    uint64_t events;              /* published so far */
+    uint8_t price_decimals;
+    uint8_t quantity_decimals;
+    uint8_t padding[6];
+    char name[40]; /* "venue:INSTRUMENT", zero padded */
+    struct wirebook_level bid_levels[WIREBOOK_DEPTH]; /* from the best on */
+    struct wirebook_level ask_levels[WIREBOOK_DEPTH];
+    char rest[64];
+};
+
+/* NULL when `length` bytes mapped at `memory` are a market cache that this header understands; else what is wrong. */
+static inline const char *wirebook_market_fault(const void *memory, size_t length)
+{
+    const struct wirebook_market_header *header = (const struct wirebook_market_header *) memory;
+    if (length < WIREBOOK_HEADER_BYTES || memcmp(header->magic, "WBMARKET", 8) != 0)
+        return "not a market cache";
+    if (header->version != WIREBOOK_MARKET_VERSION || header->record_bytes != sizeof(struct wirebook_market_record)
+        || header->depth != WIREBOOK_DEPTH)
+        return "another layout: use the market.h of the wirebook that writes it";
+    if (length < WIREBOOK_HEADER_BYTES + (size_t) header->records * header->record_bytes)
+        return "shorter than it says";
+    return NULL;
+}
+
+/* Whether the writer gave a sign of life within `silence_ns`. If not, every record is stale whatever it says: a writer
+   that was killed can't say so. Ask before you read a record, not after: the answer may be a new writer's. */
+static inline int wirebook_market_alive(const void *memory, uint64_t silence_ns)
+{
+    const struct wirebook_market_header *header = (const struct wirebook_market_header *) memory;
+    uint64_t last = __atomic_load_n(&header->heartbeat_ns, __ATOMIC_ACQUIRE);
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    uint64_t now = (uint64_t) time.tv_sec * 1000000000u + (uint64_t) time.tv_nsec;
+    /* A beat long after now is of an earlier boot; one just after it came while we looked. */
+    return last != 0 && (last > now ? last - now < 1000000000u : now - last < silence_ns);
+}
+
+/* Copy the record of `symbol`, which is less than header->records. 1: `copy` is whole and of one moment. 0: it was being
+   written each time we looked, so its writer is asleep or dead; try again, or take it as stale. */
+static inline int wirebook_market_read(const void *memory, uint32_t symbol, struct wirebook_market_record *copy)
+{
+    const struct wirebook_market_record *record =
+        (const struct wirebook_market_record *) ((const char *) memory + WIREBOOK_HEADER_BYTES) + symbol;
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        uint32_t sequence = __atomic_load_n(&record->sequence, __ATOMIC_ACQUIRE);
+        if (!(sequence & 1)) {
+            memcpy(copy, record, sizeof *copy);
+            __atomic_thread_fence(__ATOMIC_ACQUIRE);
+            if (__atomic_load_n(&record->sequence, __ATOMIC_RELAXED) == sequence)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
