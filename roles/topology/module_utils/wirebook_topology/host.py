@@ -20,8 +20,8 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
 
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
     `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may run),
-    `siblings` {cpu: list}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB": number}}], `transparent_hugepages` (the chosen policy),
-    `hugetlbfs` (mount points),
+    `siblings` {cpu: list}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB": number}}],
+    `transparent_hugepages` (the chosen policy), `hugetlbfs` (mount points),
     `nics` [{name, pci, driver, node, iommu_group, default_route}]. CPU lists are texts, sizes are in kB.
     """
     system = root / "sys"
