@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument(
         "--port", type=_port, default=0, help="TCP port of both services; 0 takes a free one (default: %(default)s)"
     )
+    sim.add_argument("--faults", type=Path, metavar="FILE", help="do wrong what this scenario says (TOML)")
     sim.add_argument("--tls", action="store_true", help="speak wss and https, by a certificate made at the start")
     sim.add_argument("--cert", type=Path, metavar="FILE", help="with --tls: this certificate, in PEM form")
     sim.add_argument("--key", type=Path, metavar="FILE", help="with --tls: the key of --cert")
@@ -254,6 +255,7 @@ def _top(options: argparse.Namespace) -> int:
 
 def _sim(options: argparse.Namespace) -> int:
     from wirebook import sim, venues
+    from wirebook.sim import faults
 
     def say(event: str, text: str, **details: object) -> None:
         print(json.dumps({"event": event, **details}) if options.json else f"wirebook sim: {text}", flush=True)
@@ -264,9 +266,10 @@ def _sim(options: argparse.Namespace) -> int:
         if options.synthetic
         else sim.CaptureTape(venue, options.replay)
     )
+    scenario = faults.load(options.faults) if options.faults else None
     with ExitStack() as stack:
         where = sim.Where(options.host, options.port, _certificate(options, stack))
-        sim.run(venue, tape, where, speed=options.speed, loop=options.loop, say=say)
+        sim.run(venue, tape, where, speed=options.speed, loop=options.loop, say=say, scenario=scenario)
     return 0
 
 

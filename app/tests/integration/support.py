@@ -1,6 +1,7 @@
 """Real processes on the loopback interface: a simulated venue, a feed, the books."""
 
 import asyncio
+import itertools
 import json
 import select
 import signal
@@ -20,12 +21,17 @@ import uvloop
 from wirebook.core.books import State
 from wirebook.core.market import MarketView
 from wirebook.sim.binance import BinanceExchange
+from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.server import Server
 from wirebook.sim.tape import Tape
 from wirebook.venues import get
+from wirebook.venues.base import Depth
 
 PATIENCE = 60.0
 """Seconds after which a thing that should happen has not; long, since test machines are busy."""
+
+Top = tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]
+"""Best bid and ask, each as (price, quantity)."""
 
 WIREBOOK = [sys.executable, "-m", "wirebook"]
 
@@ -263,3 +269,31 @@ def serving(tape: Tape, speed: float | None = 1.0, **faults: Any) -> Iterator[di
         loop.call_soon_threadsafe(task.cancel)
         thread.join(PATIENCE)
         loop.close()
+
+
+def tops(lines: list[Line], number: int, decimals: tuple[int, int]) -> list[Top]:
+    """The best prices of a live book as they were published, repeats left out."""
+    live = [line.top(decimals) for line in lines if line.symbol == number and line.state == State.LIVE]
+    return [top for top, _ in itertools.groupby(live)]
+
+
+def in_order(published: list[Top], market: Iterator[Top]) -> None:
+    """Whatever was published was so in the market, in the same order."""
+    assert published
+    for top in published:
+        assert top in market, f"{top} was never the market's after those before it"
+
+
+def history(book: ReferenceBook, events: Iterator[Depth]) -> Iterator[Top]:
+    """The best prices at the start and after each event; a made-up market ends for us after some thousand."""
+    yield best(book)
+    for event in itertools.islice(events, 5000):
+        book.apply(event)
+        yield best(book)
+
+
+def best(book: ReferenceBook) -> Top:
+    bid, ask = book.best()
+    assert bid is not None
+    assert ask is not None
+    return (Decimal(bid[0]), Decimal(bid[1])), (Decimal(ask[0]), Decimal(ask[1]))

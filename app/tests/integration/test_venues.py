@@ -1,8 +1,6 @@
 """Each venue's own protocol over TLS, from its socket to shared memory: made up, and as it was recorded."""
 
-import itertools
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,11 +12,9 @@ from wirebook.sim.reference import ReferenceBook
 from wirebook.venues import get
 from wirebook.venues.base import Depth, Several, Snapshot
 
-from .support import Line, Node, Sim, node, until
+from .support import Node, Sim, Top, best, history, in_order, node, tops, until
 
 CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "captures"
-
-Top = tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]
 
 MADE_UP = ("binance-usdm", "bybit-linear", "okx", "kraken", "coinbase")
 """One of each protocol; Binance's spot is the venue of the other tests."""
@@ -80,27 +76,6 @@ def decimals_of(under_test: Node, count: int) -> dict[int, tuple[int, int]]:
     return {number: (symbol.price_decimals, symbol.quantity_decimals) for number, symbol in enumerate(symbols)}
 
 
-def tops(lines: list[Line], number: int, decimals: tuple[int, int]) -> list[Top]:
-    """The best prices of a live book as they were published, repeats left out."""
-    live = [line.top(decimals) for line in lines if line.symbol == number and line.state == State.LIVE]
-    return [top for top, _ in itertools.groupby(live)]
-
-
-def in_order(published: list[Top], market: Iterator[Top]) -> None:
-    """Whatever was published was so in the market, in the same order."""
-    assert published
-    for top in published:
-        assert top in market, f"{top} was never the market's after those before it"
-
-
-def history(book: ReferenceBook, events: Iterator[Depth]) -> Iterator[Top]:
-    """The best prices at the start and after each event; a made-up market ends for us after some thousand."""
-    yield best(book)
-    for event in itertools.islice(events, 5000):
-        book.apply(event)
-        yield best(book)
-
-
 def recorded(venue: str, path: Path, name: str) -> Iterator[Top]:
     """The best prices of an instrument after each message of a capture."""
     book: ReferenceBook | None = None
@@ -114,10 +89,3 @@ def recorded(venue: str, path: Path, name: str) -> Iterator[Top]:
             else:
                 continue
             yield best(book)
-
-
-def best(book: ReferenceBook) -> Top:
-    bid, ask = book.best()
-    assert bid is not None
-    assert ask is not None
-    return (Decimal(bid[0]), Decimal(bid[1])), (Decimal(ask[0]), Decimal(ask[1]))

@@ -95,6 +95,8 @@ class Connection(WSListener):
         self._heard = 0.0
         self._parts: list[bytes] = []
         self._stopping = False
+        self._was_whole = False
+        """All books were live on this connection: it was worth something, so the next attempt is the first again."""
         self._outgoing: deque[bytes] = deque()
         self._next_send = 0.0
         self._next_ping = 0.0
@@ -107,6 +109,7 @@ class Connection(WSListener):
         attempt = 0
         while not self._stopping:
             await self._setting.pace.turn()
+            self._was_whole = False
             began = time.monotonic()
             try:
                 await self._once()
@@ -114,7 +117,8 @@ class Connection(WSListener):
                 _log.warning("%s: can't connect to %s: %s", self._venue.name, self._setting.url, explain(error))
             if self._stopping:
                 return
-            attempt = 0 if time.monotonic() - began > 2 * _LONGEST_WAIT else attempt
+            if self._was_whole or time.monotonic() - began > 2 * _LONGEST_WAIT:
+                attempt = 0
             wait = backoff(attempt, self._venue.connect_seconds)
             attempt += 1
             gc.collect()  # the collector is off while books are live; here nothing is live
@@ -150,6 +154,7 @@ class Connection(WSListener):
         """Everything that goes by the clock (`time.monotonic`): silence, pings, and what waits to be sent."""
         if self._transport is None:
             return
+        self._was_whole = self._was_whole or self.follower.live == len(self._names)
         silent = now - self._heard
         if silent > self._setting.silence_seconds:
             _log.warning("%s: no message for %.1f s: books are stale, connecting again", self._venue.name, silent)
@@ -253,6 +258,7 @@ class Connection(WSListener):
         self._since = self._heard = now = time.monotonic()
         self._next_ping = now + self._venue.ping_seconds
         self._parts.clear()
+        self._was_whole = False
         self.connects += 1
         _log.info("%s: connected to %s, %d symbols", self._venue.name, self._setting.url, len(self._names))
         self.follower.connected()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import signal
 import ssl
@@ -36,6 +37,7 @@ from wirebook.sim.binance import BinanceExchange
 from wirebook.sim.bybit import BybitExchange
 from wirebook.sim.coinbase import CoinbaseExchange
 from wirebook.sim.exchange import Exchange, Subscription
+from wirebook.sim.faults import Fault, Scenario, half_frame, spoil
 from wirebook.sim.kraken import KrakenExchange
 from wirebook.sim.okx import OkxExchange
 from wirebook.sim.reference import ReferenceBook
@@ -66,6 +68,14 @@ def synthetic(venue: str, symbols: int, rate: float, seed: int) -> SyntheticTape
     return SyntheticTape(symbols, rate, seed, pattern=exchange.pattern, most=exchange.most_levels)
 
 
+_UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "d2lyZWJvb2sgc2ltIHJlc3Q=",
+}
+"""What makes a request one for a WebSocket."""
+
 _BURST = 64
 """Messages sent before the event loop gets a turn when the speed is unlimited."""
 
@@ -75,6 +85,8 @@ class _Client(WSListener):
         self.server = server
         self.subscription = subscription
         self.transport: WSTransport | None = None
+        self._held: bytes | None = None
+        """A message that is to be sent after the next one."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
@@ -104,10 +116,37 @@ class _Client(WSListener):
         self.server.slow.discard(self)
         self.server.look()
 
-    def send(self, raw: bytes, instrument: str | None) -> None:
+    def send(self, raw: bytes, instrument: str | None, faults: list[Fault]) -> None:
         message = self.server.exchange.deliver(self.subscription, raw, instrument)
-        if message is not None and self.transport is not None:
-            self.transport.send(WSMsgType.TEXT, message)
+        if message is None or self.transport is None:
+            return
+        kinds = [fault.kind for fault in faults]
+        if "disconnect" in kinds:
+            self.reset()
+            return
+        if "cut" in kinds:
+            self.cut(message)
+            return
+        if "swap" in kinds and self._held is None:
+            self._held = message
+            return
+        messages = [message]
+        for kind in kinds:
+            messages = [spoiled for each in messages for spoiled in spoil(kind, each)]
+        if self._held is not None:
+            messages.append(self._held)
+            self._held = None
+        for each in messages:
+            self.transport.send(WSMsgType.TEXT, each)
+
+    def cut(self, message: bytes) -> None:
+        if self.transport is not None:
+            self.transport.underlying_transport.write(half_frame(message))
+            self.transport.underlying_transport.close()
+
+    def reset(self) -> None:
+        if self.transport is not None:
+            self.transport.disconnect(graceful=False)
 
     def beat(self) -> None:
         message = self.server.exchange.heartbeat(self.subscription)
@@ -115,10 +154,44 @@ class _Client(WSListener):
             self.transport.send(WSMsgType.TEXT, message)
 
 
+class _Late(WSListener):
+    """A REST request whose answer takes its time.
+
+    picows answers a request at once and closes, or makes a WebSocket of it. So it is told to do the latter, with an
+    answer of no bytes, and the real one is written when it is time.
+    """
+
+    def __init__(self, answer: bytes, seconds: float) -> None:
+        self._answer = answer
+        self._seconds = seconds
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        def answer() -> None:
+            transport.underlying_transport.write(self._answer)
+            transport.underlying_transport.close()
+
+        asyncio.get_running_loop().call_later(self._seconds, answer)
+
+
+class _Nothing(WSUpgradeResponse):
+    """An answer of no bytes that picows takes for one that opens a WebSocket."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        like = WSUpgradeResponse.create_101_response()
+        self.version, self.status, self.headers, self.body = like.version, like.status, like.headers, like.body
+
+    def to_bytes(self) -> bytearray:
+        return bytearray()
+
+
 class Server:
     """A venue that plays `tape`. `speed` is a factor on the tape's clock, None for as fast as the clients read."""
 
-    def __init__(self, venue: Venue, tape: Tape, speed: float | None, loop: bool, say: Callable[..., None]) -> None:
+    def __init__(
+        self, venue: Venue, tape: Tape, speed: float | None, loop: bool, say: Callable[..., None],
+        scenario: Scenario | None = None,
+    ) -> None:  # fmt: skip
         self.clients: set[_Client] = set()
         self.slow: set[_Client] = set()
         """Clients whose socket is full."""
@@ -128,6 +201,8 @@ class Server:
         self._speed = speed
         self._loop = loop
         self._say = say
+        self.scenario = scenario or Scenario()
+        self._silent_until = 0.0
         self._subscribed = asyncio.Event()
         self._writable = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -185,13 +260,33 @@ class Server:
         if "upgrade" in request.headers:
             subscription = self.exchange.connect(target)
             return _Client(self, subscription) if subscription is not None else None
+        faults = {fault.kind: fault for fault in self.scenario.request()}
+        if "rest_disconnect" in faults:
+            for client in tuple(self.clients):
+                client.reset()
         status, body = self.exchange.rest(target, self._books_for(target))
         headers = {"Content-Type": "application/json"}
+        if "rest_error" in faults:
+            status, body = 503, b'{"code":-1008,"msg":"Server is currently overloaded"}'
+        if "rest_limit" in faults:
+            status, body = 429, b'{"code":-1003,"msg":"Too many requests"}'
+            headers["Retry-After"] = str(math.ceil(faults["rest_limit"].seconds))
         if status == 200:
             response = WSUpgradeResponse.create_ok_response(body, headers)
         else:
             response = WSUpgradeResponse.create_error_response(status, body, headers)
+        if "rest_slow" in faults:
+            return self._late(request, response, faults["rest_slow"].seconds)
         return WSUpgradeResponseWithListener(response, None)
+
+    def _late(
+        self, request: WSUpgradeRequest, response: WSUpgradeResponse, seconds: float
+    ) -> WSUpgradeResponseWithListener:
+        """Let picows take a plain request for a WebSocket's, see `_Late`."""
+        response.headers["Connection"] = "close"
+        for name, value in _UPGRADE.items():
+            request.headers[name] = value
+        return WSUpgradeResponseWithListener(_Nothing(), _Late(bytes(response.to_bytes()), seconds))
 
     def _books_for(self, target: str) -> dict[str, ReferenceBook]:
         name = self.exchange.depth_symbol(target)
@@ -206,7 +301,8 @@ class Server:
             await self._subscribed.wait()
             self._say("started", f"started: {len(self.clients)} connected")
             sent = await self._play_once()
-            self._say("ended", f"end of the tape after {sent} messages", messages=sent)
+            struck = dict(self.scenario.struck)
+            self._say("ended", f"end of the tape after {sent} messages", messages=sent, faults=struck)
             if not self._loop:
                 return
             self._hang_up()
@@ -251,16 +347,25 @@ class Server:
                 instrument = part.instrument
         if not isinstance(message, bytes):
             raw = self.exchange.encode(message, self.books[message.instrument])
-        if raw:
+        if not raw:
+            return
+        now = time.monotonic()
+        about_books = any(isinstance(part, (Depth, Snapshot)) for part in parts)
+        faults = self.scenario.message(instrument) if about_books else []
+        for fault in faults:
+            if fault.kind == "silence":
+                self._silent_until = now + fault.seconds
+        if now >= self._silent_until:
             for client in tuple(self.clients):
-                client.send(raw, instrument)
+                client.send(raw, instrument, faults)
 
     async def beat(self) -> None:
         """Send every connection its heartbeats."""
         while True:
             await asyncio.sleep(1.0)
-            for client in tuple(self.clients):
-                client.beat()
+            if time.monotonic() >= self._silent_until:
+                for client in tuple(self.clients):
+                    client.beat()
 
 
 class Where(NamedTuple):
@@ -274,13 +379,19 @@ class Where(NamedTuple):
 
 
 async def serve(
-    venue: Venue, tape: Tape, where: Where, speed: float | None, loop: bool, say: Callable[..., None]
+    venue: Venue,
+    tape: Tape,
+    where: Where,
+    speed: float | None,
+    loop: bool,
+    say: Callable[..., None],
+    scenario: Scenario | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises UserError if the address or the certificate can't be had."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = Server(venue, tape, speed, loop, say)
+    server = Server(venue, tape, speed, loop, say, scenario)
     tls = server_context(*where.certificate) if where.certificate else None
     port = await server.listen(where.host, where.port, tls)
     address = f"[{where.host}]:{port}" if ":" in where.host else f"{where.host}:{port}"
@@ -310,7 +421,16 @@ async def serve(
     await server.close()
 
 
-def run(venue: Venue, tape: Tape, where: Where, *, speed: float | None, loop: bool, say: Callable[..., None]) -> None:
+def run(
+    venue: Venue,
+    tape: Tape,
+    where: Where,
+    *,
+    speed: float | None,
+    loop: bool,
+    say: Callable[..., None],
+    scenario: Scenario | None = None,
+) -> None:
     """Blocking form of `serve`, on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(venue, tape, where, speed, loop, say))
+        runner.run(serve(venue, tape, where, speed, loop, say, scenario))
