@@ -12,7 +12,7 @@ from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.engine import Engine, memory_bytes
 from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena, lock_memory, locked_bytes
+from wirebook.core.memory import Arena, lock_memory, locked_bytes, status_bytes
 from wirebook.core.udp import Receiver
 from wirebook.notify import notify, watchdog_interval
 
@@ -88,6 +88,8 @@ def _engine(config: Config, audit: Path | None) -> Engine:
     )
     if config.memory.lock:
         lock_memory()
-        _log.info("locked %d MB of memory", locked_bytes() >> 20)
+        # The kernel leaves hugetlb pages out of VmLck: they can't be taken away anyway.
+        hugepages = status_bytes("HugetlbPages")
+        _log.info("locked %d MB of memory, beside %d MB of hugetlb pages", locked_bytes() >> 20, hugepages >> 20)
     _log.info("%d books, market cache in %s, %s polling", book.symbols, config.market.path, book.poll)
     return engine

@@ -30,7 +30,8 @@ from wirebook.errors import UserError
 cdef extern from *:
     """
     /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Lane 0
-       is the bitmap, quantities follow. `place` is the level's lane, `had` and `has` say if it was and will be there. */
+       is the bitmap, quantities follow. `place` is the level's lane; `had` and `has` say if it was and will be there.
+       Two shuffles and a choice, not a load one place off: that would touch the line beside this one. */
     typedef long long wb_lanes __attribute__((vector_size(64), may_alias));
     static inline void wb_leaf_write(void *line, long long place, long long had, long long has, long long bits,
                                      long long quantity)
