@@ -10,6 +10,7 @@ from wirebook.venues import get
 from wirebook.venues.base import Instrument
 from wirebook.venues.learn import learn
 
+from .exchanges import EXCHANGES, BinanceUsdm, Exchange
 from .support import Keeper, follow
 
 CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "captures"
@@ -27,6 +28,22 @@ def rebuilt(venue: str, name: str) -> Report:
     assert notes == []
     assert (report.gaps, report.resyncs, report.checksum_bad, report.bbo_differ, report.crossed) == (0, 0, 0, 0, 0)
     return report
+
+
+@pytest.mark.parametrize("kind", EXCHANGES)
+def test_a_capture_made_here(kind: type[Exchange], tmp_path: Path) -> None:
+    """Needs no recording: one instrument, fifty events, a gap, a snapshot, fifty more."""
+    exchange = kind(1)
+    messages = [exchange.snapshot(), *(exchange.event() for _ in range(50))]
+    exchange.event()
+    messages += [exchange.event(), exchange.snapshot(), *(exchange.event() for _ in range(50))]
+    path = tmp_path / "capture"
+    path.write_bytes(b"".join(b"%d %b\n" % (number, message) for number, message in enumerate(messages)))
+    report, notes = replay(get(exchange.venue), path)
+    again = issubclass(kind, BinanceUsdm)  # the futures' rule applies the event that the snapshot ends with once more
+    assert (report.messages, report.updates, report.snapshots) == (len(messages), 100 + again, 2)
+    assert (report.gaps + report.checksum_bad, report.resyncs, report.crossed) == (1, 1, 0)
+    assert len(notes) == 1
 
 
 def test_binance_usdm() -> None:

@@ -23,10 +23,12 @@ from wirebook.venues.base import (
     WantResubscribe,
 )
 from wirebook.venues.checksum import TextBook, digits_crc32, interleaved_crc32
+from wirebook.venues.fields import rfc3339
 
 from .exchanges import BybitLinear, Coinbase, Kraken, compact
 from .support import Keeper, follow
 
+TIME = 1_700_000_000_123_000_000
 APPLY, REPEAT, BREAK = Verdict.APPLY, Verdict.REPEAT, Verdict.BREAK
 
 
@@ -174,6 +176,42 @@ def test_kraken_levels_beyond_the_subscribed_depth_are_deleted_for_readers_too()
     assert subject.counters.checksum_ok == 2
 
 
+def test_kraken_ids_are_times_and_never_stand_still() -> None:
+    exchange = Kraken(1)
+    subject, sink = follow(Keeper(), exchange.instrument, venue="kraken")
+    subject.message(exchange.snapshot(), 1)
+    assert sink.books.update_id(7) == TIME
+    subject.message(exchange.event(), 2)
+    assert sink.books.update_id(7) == TIME + 1
+    subject.message(exchange.event().replace(b"20.123000Z", b"21.5Z"), 2)
+    assert sink.books.update_id(7) == TIME + 1_377_000_000
+    subject.message(exchange.event().replace(b',"timestamp":"2023-11-14T22:13:20.123000Z"', b""), 2)
+    assert sink.books.update_id(7) == TIME + 1_377_000_001
+
+
+@pytest.mark.parametrize(
+    ("text", "time_ns"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2023-11-14T22:13:20.123Z", TIME),
+        ("2023-11-14T22:13:20.123000001Z", TIME + 1),
+        ("2262-04-11T23:47:16Z", 9_223_372_036_000_000_000),
+    ],
+)
+def test_times(text: str, time_ns: int) -> None:
+    assert rfc3339(text) == time_ns
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", 7, None, "2023-11-14", "2023-11-14T22:13:20", "2023-13-14T22:13:20Z", "1969-12-31T23:59:59Z",
+     "2262-04-11T23:47:17Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2023-11-14T22:13:20.1234567890Z"],
+)  # fmt: skip
+def test_what_is_no_time(value: object) -> None:
+    with pytest.raises(MalformedError):
+        rfc3339(value)
+
+
 def test_kraken_snapshot_with_a_wrong_checksum_is_not_used() -> None:
     exchange = Kraken(1)
     subject, sink = follow(Keeper(), exchange.instrument, venue="kraken")
@@ -199,9 +237,6 @@ def test_checksums_are_of_the_text() -> None:
     assert interleaved_crc32(book, 25) == signed - (1 << 32) * (signed >= 1 << 31)
     assert book.asks.truncate(1) == [6]
     assert len(book.asks) == 1
-
-
-TIME = 1_700_000_000_123_000_000
 
 
 @pytest.mark.parametrize(

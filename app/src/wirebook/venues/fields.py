@@ -55,7 +55,7 @@ def milliseconds(value: object) -> int:
     """A time in ms since 1970, as a number or as text, in ns."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
         value = int(value)
-    if type(value) is not int or not 0 <= value < (1 << 64) // 1_000_000:
+    if type(value) is not int or not 0 <= value < (1 << 63) // 1_000_000:
         raise MalformedError(f"{cut(value)} is no time in milliseconds")
     return value * 1_000_000
 
@@ -69,9 +69,10 @@ def rfc3339(value: object) -> int:
         whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError) as error:
         raise MalformedError(f"{cut(value)} is no time as in RFC 3339") from error
-    if whole < 0:
-        raise MalformedError(f"{cut(value)} is before 1970")
-    return int(whole) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
+    time_ns = int(whole) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
+    if not 0 <= time_ns < 1 << 63:
+        raise MalformedError(f"{cut(value)} is not a time from 1970 to 2262")
+    return time_ns
 
 
 def levels(value: object) -> Levels:

@@ -65,7 +65,7 @@ class _Track:
     instrument: Instrument
     state: _State = _State.IDLE
     at: int = 0
-    """Last update id in the book; where the venue has none, how many messages made it."""
+    """Last update id in the book, see `_id`."""
     broken: bool = False
     """It was live and lost its chain: becoming live again is a resync."""
     buffer: list[tuple[bytes, int]] = field(default_factory=list)
@@ -437,5 +437,8 @@ class BookFollower(Follower):
 
 
 def _id(message: Depth | Snapshot, track: _Track) -> int:
-    """The book's update id after a message: the venue's, or how many messages made the book."""
-    return track.at + 1 if message.last == UNNUMBERED else message.last
+    """The book's update id after a message.
+
+    Where the venue has none it is the venue's time in ns: that goes on from one connection to the next.
+    """
+    return max(track.at + 1, message.exchange_ns) if message.last == UNNUMBERED else message.last

@@ -102,7 +102,7 @@ class Kraken(Venue):
         """Any message of the stream. Raises MalformedError.
 
         The standard library's parser can leave numbers as the text they are; a faster one that makes floats of them
-        would lose the digits that the checksum is of. It takes 7 µs for an update.
+        would lose the digits that the checksum is of. An update of 144 bytes takes 8 µs.
         """
         try:
             message = mapping(json.loads(raw, parse_float=str, parse_int=str))
