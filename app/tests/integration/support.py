@@ -27,6 +27,9 @@ from wirebook.sim.tape import Tape
 from wirebook.venues import get
 from wirebook.venues.base import Depth
 
+CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "captures"
+"""Recorded traffic, where it lies beside the project; see its SOURCES.md."""
+
 PATIENCE = 60.0
 """Seconds after which a thing that should happen has not; long, since test machines are busy."""
 

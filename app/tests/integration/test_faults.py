@@ -33,6 +33,7 @@ def test_spoilt_messages_never_make_a_live_book_wrong(tmp_path: Path, venue: str
     scenario = tmp_path / "faults.toml"
     entries = [f'kind = "{kind}"\nat = [{150 + 60 * place}]' for place, kind in enumerate(PERIODIC)]
     entries += ['kind = "rest_error"\nat = [3]', 'kind = "rest_limit"\nat = [5]\nseconds = 1']
+    entries += ['kind = "rest_disconnect"\nat = [4]']
     entries += ['kind = "rest_slow"\nat = [2]\nseconds = 1', 'kind = "cut"\nat = [460]']
     scenario.write_text("".join(f"[[fault]]\n{entry}\n" for entry in entries))
     with (

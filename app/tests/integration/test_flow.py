@@ -18,21 +18,33 @@ from wirebook.sim.tape import SyntheticTape
 from wirebook.venues import get
 from wirebook.venues.base import Depth, Ticker
 
-from .support import Line, Sim, node, serving, until
+from .support import CAPTURES, Line, Sim, node, serving, until
 
 Top = tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]
 
 
-def test_recorded_books_equal_every_ticker(tmp_path: Path, spot_capture: Path) -> None:
-    """Where a depth event and a ticker have the same id, the published best prices are the ticker's: 564 of 564."""
+@pytest.mark.parametrize(
+    ("venue", "capture_file", "events", "equal"),
+    [("binance", "binance_spot/btcusdt.txt.gz", 3449, 564), ("binance-usdm", "binance_usdm/ethusdt.txt.gz", 6581, 551)],
+)
+def test_recorded_books_equal_every_ticker(
+    tmp_path: Path, venue: str, capture_file: str, events: int, equal: int
+) -> None:
+    """Over TLS. Where a depth event and a ticker have the same id, the published best prices are the ticker's."""
+    path = CAPTURES / capture_file
+    if not path.exists():
+        pytest.skip("the recorded traffic ../shared/captures is not here")
     tickers, last = {}, 0
-    for _, raw in capture.read(spot_capture):
-        message = get("binance").decode(raw)
+    for _, raw in capture.read(path):
+        message = get(venue).decode(raw)
         if isinstance(message, Ticker):
             tickers[message.last] = numbers(message)
         elif isinstance(message, Depth):
             last = message.last
-    with Sim("--replay", str(spot_capture), "--speed", "40") as sim, node(tmp_path, sim.venue) as under_test:
+    with (
+        Sim("--venue", venue, "--replay", str(path), "--speed", "40", "--tls") as sim,
+        node(tmp_path, sim.venue) as under_test,
+    ):
         under_test.start_both()
         while sim.event()["event"] != "ended":
             pass
@@ -43,8 +55,8 @@ def test_recorded_books_equal_every_ticker(tmp_path: Path, spot_capture: Path) -
     compared = {
         line.update_id: line.top(decimals) == tickers[line.update_id] for line in lines if line.update_id in tickers
     }
-    assert len({line.update_id for line in lines}) == 3449
-    assert len(compared) == 564
+    assert len({line.update_id for line in lines}) == events
+    assert len(compared) == equal
     assert all(compared.values())
     assert b"gap" not in under_test.log("feed")
 

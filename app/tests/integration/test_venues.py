@@ -12,9 +12,7 @@ from wirebook.sim.reference import ReferenceBook
 from wirebook.venues import get
 from wirebook.venues.base import Depth, Several, Snapshot
 
-from .support import Node, Sim, Top, best, history, in_order, node, tops, until
-
-CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "captures"
+from .support import CAPTURES, Node, Sim, Top, best, history, in_order, node, tops, until
 
 MADE_UP = ("binance-usdm", "bybit-linear", "okx", "kraken", "coinbase")
 """One of each protocol; Binance's spot is the venue of the other tests."""
