@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wirebook.core.books import State
 from wirebook.replay import replay
+from wirebook.sim import CaptureTape
 from wirebook.venues import get
 
 from .support import Sim, node, refused, until
@@ -22,18 +23,22 @@ def test_a_feed_records_what_it_hears_and_it_replays(tmp_path: Path) -> None:
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     with (
-        Sim(*MARKET) as sim,
+        Sim(*MARKET, "--symbols", "2") as sim,
         node(tmp_path, sim.venue, record=str(recordings), record_seconds=1) as under_test,
     ):
         under_test.start_both()
-        under_test.wait_live(1)
+        under_test.wait_live(2)
         until(lambda: len(under_test.lines()) > 500, "events")
         assert under_test.stop("feed") == 0
-        until(lambda: under_test.states() == [State.STALE], "the feed's last word")
+        until(lambda: under_test.states() == [State.STALE] * 2, "the feed's last word")
     assert [path for path in recordings.iterdir() if path.suffix != ".zst"] == []
-    report, notes = replay(get("binance"), joined(recordings, tmp_path / "all.zst"))
+    recording = joined(recordings, tmp_path / "all.zst")
+    tape = CaptureTape(get("binance"), recording)
+    assert set(tape.snapshots) == set(tape.scales) == {"SYN0USDT", "SYN1USDT"}
+    assert not any(b"lastUpdateId" in item.message for item in tape.play() if isinstance(item.message, bytes))
+    report, notes = replay(get("binance"), recording)
     assert notes == []
-    assert (report.gaps, report.snapshots, report.bbo_differ) == (0, 1, 0)
+    assert (report.gaps, report.snapshots, report.bbo_differ) == (0, 2, 0)
     assert report.updates > 400
 
 

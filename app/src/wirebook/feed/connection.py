@@ -47,6 +47,13 @@ def backoff(attempt: int, shortest: float) -> float:
     return wait * random.uniform(1.0, 2.0)  # noqa: S311 (nothing secret in it)
 
 
+def _named(body: bytes, name: str) -> bytes:
+    """A REST snapshot as it is recorded: with its instrument, which only the request said."""
+    if not body.startswith(b"{") or b'"symbol"' in body[:200]:
+        return body
+    return b'{"symbol":"%b",' % name.encode() + body[1:]
+
+
 class Pace:
     """Keeps a least time between things that several connections do: a venue limits an address, not a connection."""
 
@@ -175,7 +182,7 @@ class Connection(WSListener):
         receive_ns = time.time_ns()
         self.follower.snapshot(symbol, body, receive_ns)
         self._publisher.flush()
-        self._record(receive_ns, body)
+        self._record(receive_ns, _named(body, self.follower.instruments[symbol].name))
         self._serve()
 
     def hold_recording(self) -> None:

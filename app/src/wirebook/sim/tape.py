@@ -54,10 +54,12 @@ class CaptureTape:
     def play(self) -> Iterator[Item]:
         """The recorded messages, without the REST answers among them."""
         for at_ns, raw in capture.read(self._path):
-            if not raw.startswith(b'{"lastUpdateId"'):
+            if b'"lastUpdateId"' not in raw[:_HEAD]:
                 yield Item(at_ns, raw)
 
 
+_HEAD = 100
+"""A REST answer says in its first bytes that it is one; an instrument's name may come before."""
 _TICK = 2
 _STEP = 5
 _SEED_LEVELS, _FEWEST, _MOST = 400, 100, 2000

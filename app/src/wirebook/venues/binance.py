@@ -109,7 +109,8 @@ class _Binance(Venue):
         if "lastUpdateId" in data:
             exchange_ns = milliseconds(data["E"]) if "E" in data else 0
             sides = levels(data["bids"]), levels(data["asks"])
-            return Snapshot(None, number(data["lastUpdateId"]), exchange_ns, *sides)
+            name = text(data["symbol"]) if "symbol" in data else None  # COIN-M's answers have it, and recordings
+            return Snapshot(name, number(data["lastUpdateId"]), exchange_ns, *sides)
         if kind in (None, "bookTicker") and {"u", "s", "b", "B", "a", "A"} <= data.keys():
             bid, ask = (text(data["b"]), text(data["B"])), (text(data["a"]), text(data["A"]))
             return Ticker(text(data["s"]), number(data["u"]), bid, ask)
