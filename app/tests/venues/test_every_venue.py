@@ -93,6 +93,20 @@ def test_with_any_message_lost_repeated_or_swapped_it_is_right_or_stale(kind: ty
         assert went_stale > POSITIONS // 2
 
 
+@every_exchange
+def test_a_first_snapshot_that_never_came_is_asked_for_once(kind: type[Exchange]) -> None:
+    exchange = kind(8)
+    subject, sink = follow(Keeper(), exchange.instrument, venue=exchange.venue)
+    exchange.snapshot()  # lost, or not asked for yet
+    for _ in range(3):
+        subject.message(exchange.event(), 1)
+    assert len(subject.wants) == 1
+    serve(exchange, subject)
+    subject.message(exchange.event(), 1)
+    assert sink.books.state(exchange.instrument.id) is State.LIVE
+    assert held(exchange, sink) == exchange.truth[exchange.id]
+
+
 def garble(dice: random.Random, raw: bytes, other: bytes) -> bytes:
     """A message with one to four things wrong with it."""
     text = bytearray(raw)

@@ -66,6 +66,8 @@ class _Track:
     state: _State = _State.IDLE
     at: int = 0
     """Last update id in the book, see `_id`."""
+    asked: bool = False
+    """The snapshot has been asked for, by more than the subscription."""
     broken: bool = False
     """It was live and lost its chain: becoming live again is a resync."""
     buffer: list[tuple[bytes, int]] = field(default_factory=list)
@@ -112,8 +114,9 @@ class BookFollower(Follower):
         for track in self._tracks.values():
             track.buffer.clear()
             track.state = _State.AWAITING
+            track.asked = False
             if not self._venue.snapshots_in_band:
-                self.wants.append(WantSnapshot(track.instrument.id))
+                self._ask(track)
 
     def disconnected(self, reason: int, receive_ns: int) -> None:
         """Mark every book stale; nothing is kept of the lost connection's sequence."""
@@ -250,7 +253,12 @@ class BookFollower(Follower):
             again = track.refused == event.raw
             track.refused = event.raw
             self._broken(track, event)
-        if track.state is _State.AWAITING and not again and not self._venue.snapshots_in_band:
+        if track.state is not _State.AWAITING:
+            return False
+        if self._venue.snapshots_in_band:
+            if not track.asked:  # subscribing should have brought the snapshot before any event: it was lost
+                self._ask(track)
+        elif not again:
             if len(track.buffer) >= _MOST_BUFFERED:
                 track.buffer.clear()
             track.buffer.append((event.raw, event.receive_ns))
@@ -348,6 +356,10 @@ class BookFollower(Follower):
         track.broken = track.broken or track.state is _State.LIVE
         self._leave(track, reason, receive_ns)
         track.state = _State.AWAITING
+        self._ask(track)
+
+    def _ask(self, track: _Track) -> None:
+        track.asked = True
         symbol = track.instrument.id
         self.wants.append(WantResubscribe(symbol) if self._venue.snapshots_in_band else WantSnapshot(symbol))
 
