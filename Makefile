@@ -34,7 +34,7 @@ case " $$hosts " in \
 esac
 endef
 
-.PHONY: deploy verify
+.PHONY: deploy verify rollout rollback
 deploy: .venv/.requirements-controller .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
 	$(need_host)
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
@@ -43,6 +43,13 @@ deploy: .venv/.requirements-controller .cache/packages-controller ## provision H
 verify: .venv/.requirements-controller .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
 	$(need_host)
 	@$(PLAY) playbooks/verify.yml --limit $(HOST)
+
+rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to all hosts of INVENTORY one after the other, the first is the canary; the first failure stops it
+	@$(PLAY) playbooks/rollout.yml
+
+rollback: .venv/.requirements-controller ## run the engine's release before on HOST, code and configuration
+	$(need_host)
+	@$(PLAY) playbooks/rollback.yml --limit $(HOST)
 
 # --- the twin ---------------------------------------------------------------------------------------------------------
 
