@@ -121,7 +121,7 @@ class _Feed:
         publisher = Publisher(
             venue.name,
             instruments,
-            self._books(len(instruments)),
+            self._books(len(instruments), self._config.memory.hugepages),
             Encoder(venue.number, feed.stream, int(time.time())),
             self._sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
             self._sender(
@@ -143,7 +143,8 @@ class _Feed:
             Pace(venue.connect_seconds),
         )
         lifetime = feed.lifetime_seconds or venue.lifetime_seconds
-        understudy = Understudy(self._books(len(instruments) if lifetime else 0))
+        # Normal pages: it is in use for some seconds a day, and a host's hugepages are counted out.
+        understudy = Understudy(self._books(len(instruments) if lifetime else 0, "off"))
         async with asyncio.TaskGroup() as tasks:
 
             def make(followed: list[Instrument], sink: Sink) -> Connection:
@@ -160,11 +161,10 @@ class _Feed:
             tasks.create_task(self._tick(publisher, len(instruments)))
             tasks.create_task(self._watch(publisher, len(instruments)))
 
-    def _books(self, count: int) -> Books:
+    def _books(self, count: int, hugepages: str) -> Books:
         """Books with room for `count` instruments' levels."""
-        memory = self._config.memory
-        size = min(memory.arena_mb, max(_LEAST_ARENA_MB, _ARENA_MB_PER_SYMBOL * count)) << 20
-        return Books(self._config.book.symbols, Arena(size, memory.hugepages))
+        size = min(self._config.memory.arena_mb, max(_LEAST_ARENA_MB, _ARENA_MB_PER_SYMBOL * count)) << 20
+        return Books(self._config.book.symbols, Arena(size, hugepages))
 
     def _want_snapshot(self, connection: Connection, symbol: int) -> None:
         self._wanted.put_nowait((connection, symbol))
