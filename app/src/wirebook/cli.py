@@ -19,8 +19,11 @@ USER_ERROR = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `wirebook` with the process's arguments, or with those given; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] == "--version":
+        words.sort(key="--verbose".__ne__)  # it leaves at once, and must know before how much to say
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(words)
         _log_to_stderr(options.verbose)
         code: int = options.run(options)
         sys.stdout.flush()
@@ -47,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="wirebook",
         description="Order books from exchange feeds: WebSocket in, multicast out, top of book in shared memory.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version, with --verbose also the build, and leave"
+    )
     parser.add_argument("--verbose", action="store_true", help="log everything, not only what an operator needs")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -170,10 +175,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
         from wirebook import __version__
+        from wirebook.core import build_info as build
 
         print(f"wirebook {__version__}")
+        if namespace.verbose:
+            print(f"compiler      {build.COMPILER}, {build.OPTIMIZATION} -march={build.MARCH}")
+            print(f"link-time     {'optimised' if build.LTO else 'not optimised'}")
+            print(f"profile       {'guided by a replay' if build.PGO else 'none'}")
+            print(f"CPU must have {' '.join(sorted(build.CPU_FLAGS)) or 'nothing beyond x86-64'}")
         parser.exit()
 
 

@@ -27,3 +27,11 @@ def test_the_build_says_how_it_was_made() -> None:
     assert build_info.OPTIMIZATION == "-O3"
     assert build_info.LTO
     assert "popcnt" in build_info.CPU_FLAGS, "the trees count ones"
+
+
+def test_version_says_on_request_how_the_build_was_made() -> None:
+    for words in (["--version", "--verbose"], ["--verbose", "--version"]):
+        result = subprocess.run([sys.executable, "-m", "wirebook", *words], capture_output=True, text=True, check=True)
+        assert result.stdout.startswith(f"wirebook {build_info.VERSION}\ncompiler      {build_info.COMPILER}, -O3 ")
+        assert f"-march={build_info.MARCH}\n" in result.stdout
+        assert "popcnt" in result.stdout.splitlines()[-1]
