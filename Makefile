@@ -93,7 +93,7 @@ PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.p
 ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py' 'molecule/*.py')
 
 .PHONY: lint unit integration molecule twin test
-lint: .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
+lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
 	@echo "ruff, mypy, cython-lint" && ruff check --quiet . $(PYTHON_SCRIPTS)
