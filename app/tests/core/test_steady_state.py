@@ -69,7 +69,7 @@ def traffic():
     for _ in range(EVENTS):
         update_id += 1
         batch.append(chance.randrange(SYMBOLS), chance.randrange(2), Flag.EVENT_END, 0, update_id,
-                     chance.randrange(100_000), chance.randrange(3))
+                     chance.randrange(4000), chance.randrange(3))
     sender.publish(encoder, batch)
 
 cpu.freeze_gc()
