@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wirebook_topology.drawing import draw
 from ansible.module_utils.wirebook_topology.model import Host, Wish, derive, refusals
 
 DOCUMENTATION = r"""
@@ -45,6 +46,17 @@ options:
       name: {type: str, required: true, description: The interface.}
       pci: {type: str, required: true, description: Its PCI address.}
       use: {type: str, default: kernel, choices: [kernel, af_xdp, vfio], description: What it is for.}
+      reader: {type: str, default: "", description: The service that reads it.}
+      zero_copy: {type: bool, default: false, description: Whether AF_XDP must not copy.}
+      allow_remote_node: {type: bool, default: false, description: Whether its reader may be on another node.}
+  clock:
+    description: As topology_clock.
+    type: dict
+    default: {}
+    suboptions:
+      mode: {type: str, default: host, choices: [host, chrony, ptp-software, ptp-hardware], description: Who steers it.}
+      interface: {type: str, default: "", description: The interface that hears the grandmaster.}
+  name: {type: str, required: true, description: What the drawing calls the host.}
 author: wirebook
 """
 
@@ -52,6 +64,7 @@ EXAMPLES = r"""
 - name: Check the inventory and derive what the roles set
   topology_model:
     host: "{{ __topology_facts.host }}"
+    name: "{{ inventory_hostname }}"
     isolated_cpus: 2-3
   delegate_to: localhost
   register: __topology_model
@@ -61,6 +74,11 @@ RETURN = r"""
 derived:
   description: What the roles set, with the fields that roles/topology/README.md lists for C(topology_derived).
   type: dict
+  returned: success
+drawing:
+  description: The host as it will be, line by line.
+  type: list
+  elements: str
   returned: success
 """
 
@@ -97,8 +115,24 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "pci": {"type": "str", "required": True},
                     "use": {"type": "str", "default": "kernel", "choices": ["kernel", "af_xdp", "vfio"]},
+                    "reader": {"type": "str", "default": ""},
+                    "zero_copy": {"type": "bool", "default": False},
+                    "allow_remote_node": {"type": "bool", "default": False},
                 },
             },
+            "clock": {
+                "type": "dict",
+                "default": {},
+                "options": {
+                    "mode": {
+                        "type": "str",
+                        "default": "host",
+                        "choices": ["host", "chrony", "ptp-software", "ptp-hardware"],
+                    },
+                    "interface": {"type": "str", "default": ""},
+                },
+            },
+            "name": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
@@ -110,7 +144,7 @@ def main() -> None:
     refused = refusals(wish, host)
     if refused:
         module.fail_json(msg="\n".join(refused))
-    module.exit_json(changed=False, derived=derive(wish, host))
+    module.exit_json(changed=False, derived=derive(wish, host), drawing=draw(module.params["name"], wish, host))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from fake_host import write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "module_utils"))
 
+from wirebook_topology.cpus import parse_cpus
+
 OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n'
 
 
 @pytest.fixture
 def host_files(tmp_path: Path) -> Callable[..., Path]:
-    """Return a maker of a host's files: nodes of CPUs, SMT siblings, memory of a node in MiB."""
+    """Return a maker of a host's files: nodes of CPUs, each a socket, SMT siblings, memory of a node in MiB."""
 
     def make(
         nodes: tuple[str, ...] = ("0-1", "2-3"),
@@ -27,10 +29,14 @@ def host_files(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         system = tmp_path / "sys/devices/system"
         write(tmp_path / "etc/os-release", os_release)
-        write(tmp_path / "sys/firmware/acpi/tables" / iommu_table, "")
+        write(tmp_path / "proc/sys/kernel/osrelease", "6.12.48+deb13-amd64\n")
+        if iommu_table:
+            write(tmp_path / "sys/firmware/acpi/tables" / iommu_table, "")
         write(tmp_path / "proc/1/status", "Name:\tsystemd\nCpus_allowed_list:\t0-3\n")
         write(system / "cpu/online", ",".join(nodes) + "\n")
         for number, cpus in enumerate(nodes):
+            for cpu in parse_cpus(cpus):
+                write(system / f"cpu/cpu{cpu}/topology/physical_package_id", f"{number}\n")
             write(system / f"node/node{number}/cpulist", cpus + "\n")
             write(system / f"node/node{number}/meminfo", f"Node {number} MemTotal:  {memory_mib * 1024} kB\n")
             for size in (2048, 1048576):

@@ -23,6 +23,7 @@ def wish(**changes: Any) -> Wish:
         "hugepages": [{"node": 1, "size": "2M", "count": 128}],
         "management_nic": "",
         "data_nics": [],
+        "clock": {"mode": "host"},
     }
     return Wish.from_inventory(inventory | changes)
 
@@ -238,5 +239,14 @@ def test_the_iommu_is_for_vfio(host_files: HostFiles, iommu_table: str, use: str
     result = derived(root, data_nics=[{"name": "enp0s4", "pci": "0000:00:04.0", "use": use}])
     assert result["kernel_cmdline"][4:] == expected
     assert result["data_nics"] == [
-        {"name": "enp0s4", "pci": "0000:00:04.0", "use": use, "node": 1, "driver": "igb"},
+        {
+            "name": "enp0s4",
+            "pci": "0000:00:04.0",
+            "use": use,
+            "reader": "",
+            "zero_copy": False,
+            "allow_remote_node": False,
+            "node": 1,
+            "driver": "igb",
+        },
     ]

@@ -5,24 +5,33 @@ Nothing is asked of a command, so that a tree of files is a host for the tests.
 
 from __future__ import annotations
 
+import ipaddress
 import platform
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .cpus import format_cpus, parse_cpus
 
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+# PCI's base class of network controllers (PCI Code and ID Assignment Specification, 1.3).
+_PCI_NETWORK = "0x02"
+# Debian's services that steer the system's clock or a NIC's.
+_CLOCK_SERVICE = re.compile(r"(chrony|systemd-timesyncd|ntpsec|ntp|openntpd|timemaster|(ptp4l|phc2sys)(@.+)?)\.service")
 
 
 def read_host(root: Path = Path("/")) -> dict[str, Any]:
     """Return the facts of the host whose files are below `root`.
 
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
-    `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may run),
-    `siblings` {cpu: list}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB": number}}],
-    `transparent_hugepages` (the chosen policy), `hugetlbfs` (mount points),
-    `nics` [{name, pci, driver, node, iommu_group, default_route}]. CPU lists are texts, sizes are in kB.
+    `kernel` (its release), `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may
+    run), `siblings` {cpu: list}, `sockets` {cpu: number}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB":
+    number}}], `transparent_hugepages` (the chosen policy), `hugetlbfs` (mount points), `default_route` and `ssh` (the
+    interfaces that carry a default route, and the SSH session that runs this), `clock_services` (what steers a clock
+    from the next boot on), `nics` [{name, pci, driver, node, iommu_group, uppers, phc}]. CPU lists are texts, sizes
+    are in kB.
     """
     system = root / "sys"
     online = parse_cpus(_text(system / "devices/system/cpu/online"))
@@ -31,6 +40,7 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
         "arch": platform.machine(),
         "python": ".".join(platform.python_version_tuple()[:2]),
         "container": _text(root / "run/systemd/container"),
+        "kernel": _text(root / "proc/sys/kernel/osrelease"),
         "iommu": _iommu(system / "firmware/acpi/tables"),
         "cpus_online": format_cpus(online),
         "manager_cpus": _manager_cpus(root / "proc/1/status"),
@@ -38,10 +48,17 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
             str(cpu): _text(system / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
             for cpu in sorted(online)
         },
+        "sockets": {
+            str(cpu): int(_text(system / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id") or 0)
+            for cpu in sorted(online)
+        },
         "nodes": [_node(path) for path in _numbered(system / "devices/system/node", "node")],
         "transparent_hugepages": _chosen(system / "kernel/mm/transparent_hugepage/enabled"),
         "hugetlbfs": _mount_points(root / "proc/self/mountinfo", "hugetlbfs"),
-        "nics": _nics(system, _default_route_interfaces(root / "proc/net")),
+        "default_route": sorted(_default_route_interfaces(root / "proc/net")),
+        "ssh": sorted(_ssh_interfaces(root / "proc")),
+        "clock_services": sorted(_clock_services(root)),
+        "nics": _nics(system),
     }
 
 
@@ -119,23 +136,94 @@ def _default_route_interfaces(net: Path) -> set[str]:
     return found
 
 
-def _nics(system: Path, default_route: set[str]) -> list[dict[str, Any]]:
-    """Return the network interfaces that are PCI devices, or sit on one as virtio's do."""
+def _ssh_interfaces(proc: Path) -> set[str]:
+    """Return the interfaces that may carry the SSH session that runs this: all whose network has its address."""
+    text = _ssh_address(proc)
+    if not text:
+        return set()
+    address = ipaddress.ip_address(text)
+    if address.version == 6:
+        lines = [line.split() for line in _text(proc / "net/if_inet6").splitlines()]
+        return {fields[5] for fields in lines if bytes.fromhex(fields[0]) == address.packed}
+    # The kernel prints the four bytes of an address as one number of the machine's own byte order.
+    number = int.from_bytes(address.packed, sys.byteorder)
+    found = set()
+    for line in _text(proc / "net/route").splitlines()[1:]:
+        fields = line.split()
+        destination, gateway, mask = (int(fields[column], 16) for column in (1, 2, 7))
+        if mask and not gateway and number & mask == destination:
+            found.add(fields[0])
+    return found
+
+
+def _ssh_address(proc: Path) -> str:
+    """Return the host's address that the SSH session of this process came to, or "".
+
+    sudo takes SSH_CONNECTION (ssh(1)) out of the environment, so that the processes above are asked too.
+    """
+    process = proc / "self"
+    while True:
+        try:
+            environment = _text(process / "environ")
+        except OSError:  # another user's process, or one that has ended
+            environment = ""
+        found = re.search(r"(?:^|\0)SSH_CONNECTION=\S+ \d+ (\S+) \d+", environment)
+        if found:
+            return found.group(1)
+        parent = re.search(r"^PPid:\s*([1-9]\d*)$", _text(process / "status"), re.MULTILINE)
+        if parent is None:
+            return ""
+        process = proc / parent.group(1)
+
+
+def _clock_services(root: Path) -> Iterator[str]:
+    """Yield the enabled services that steer a clock; a link to a removed or masked unit starts nothing."""
+    own = root / "etc/systemd/system"
+    folders = (own, root / "usr/lib/systemd/system", root / "lib/systemd/system")
+    for name in {link.name for link in own.glob("*.wants/*.service")}:
+        masked = (own / name).is_symlink() and (own / name).readlink() == Path("/dev/null")
+        unit = re.sub(r"@.+\.service", "@.service", name)
+        if _CLOCK_SERVICE.fullmatch(name) and not masked and any((folder / unit).exists() for folder in folders):
+            yield name
+
+
+def _nics(system: Path) -> list[dict[str, Any]]:
+    """Return the interfaces that are PCI devices, or sit on one as virtio's do, and the PCI NICs without an interface.
+
+    Those last, with an empty name, are the ones that VFIO has, or no driver at all.
+    """
     nics = []
-    for path in sorted((system / "class/net").glob("*")):
+    interfaces = system / "class/net"
+    for path in sorted(interfaces.glob("*")):
         device = (path / "device").resolve() if (path / "device").exists() else path
         pci = next((part for part in (device, *device.parents) if _PCI_ADDRESS.fullmatch(part.name)), None)
-        if pci is None:
-            continue
-        driver, group = pci / "driver", pci / "iommu_group"
-        nics.append(
-            {
-                "name": path.name,
-                "pci": pci.name,
-                "driver": driver.resolve().name if driver.exists() else "",
-                "node": int(_text(pci / "numa_node") or -1),
-                "iommu_group": group.resolve().name if group.exists() else "",
-                "default_route": path.name in default_route,
-            }
-        )
-    return nics
+        if pci is not None:
+            nics.append(_nic(path.name, pci, sorted(_uppers(interfaces, path.name))))
+    named = {nic["pci"] for nic in nics}
+    nameless = [
+        _nic("", path.resolve(), [])
+        for path in sorted((system / "bus/pci/devices").glob("*"))
+        if path.name not in named and _text(path / "class").startswith(_PCI_NETWORK)
+    ]
+    return nics + nameless
+
+
+def _nic(name: str, pci: Path, uppers: list[str]) -> dict[str, Any]:
+    driver, group = pci / "driver", pci / "iommu_group"
+    # A card's functions may share the clock of one of them, as ice's ports do.
+    clocks = [*pci.glob("ptp/ptp*"), *sorted(pci.parent.glob(f"{pci.name[:-1]}*/ptp/ptp*"))]
+    return {
+        "name": name,
+        "pci": pci.name,
+        "driver": driver.resolve().name if driver.exists() else "",
+        "node": int(_text(pci / "numa_node") or -1),
+        "iommu_group": group.resolve().name if group.exists() else "",
+        "uppers": uppers,
+        "phc": clocks[0].name if clocks else "",
+    }
+
+
+def _uppers(interfaces: Path, name: str) -> set[str]:
+    """Return the bonds, bridges and VLANs on top of an interface, and those on top of them."""
+    direct = {path.name[len("upper_") :] for path in (interfaces / name).glob("upper_*")}
+    return direct.union(*(_uppers(interfaces, upper) for upper in direct))

@@ -1,0 +1,122 @@
+"""The host as it will be, drawn in ASCII: what runs where, and what was derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .cpus import format_cpus
+from .model import Host, Nic, Node, Wish, clock_owners, derive, why_management
+
+# Cores side by side: with two threads and numbers of three digits such a line still fits 80 columns.
+CORES_IN_A_LINE = 4
+
+
+def draw(name: str, wish: Wish, host: Host) -> list[str]:
+    """Return the drawing of a host, a line each; the wish must have been granted (`model.refusals`)."""
+    boxes = [
+        _box(_title(node, host), [*_cores(node, wish, host), *_hugepages(node, wish), *_nics(node.number, wish, host)])
+        for node in host.nodes.values()
+    ]
+    elsewhere = list(_nics(None, wish, host))
+    if elsewhere:
+        boxes.append(_box("on no node that the firmware tells", elsewhere))
+    return [
+        f"{name}: {host.os_name}, Linux {host.kernel}",
+        *(line for box in boxes for line in ("", *box)),
+        "",
+        *_derived(wish, host),
+    ]
+
+
+def _box(title: str, rows: list[str]) -> list[str]:
+    width = max(len(title) + 2, *map(len, rows))
+    return [
+        f"+- {title} {'-' * (width - len(title) - 1)}+",
+        *(f"| {row:{width}} |" for row in rows),
+        f"+{'-' * (width + 2)}+",
+    ]
+
+
+def _title(node: Node, host: Host) -> str:
+    sockets = format_cpus(host.sockets[cpu] for cpu in node.cpus & host.online)
+    return f"{f'socket {sockets}, ' if sockets else ''}node {node.number}, {node.memory_kb // 1024} MiB"
+
+
+def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
+    """Yield the cores as [cpu|sibling] with what they do; neighbours that do the same share a line."""
+    groups: list[tuple[str, list[str]]] = []
+    drawn: set[int] = set()
+    for cpu in sorted(node.cpus & host.online):
+        if cpu in drawn:
+            continue
+        threads = host.siblings[cpu] & host.online
+        drawn |= threads
+        core, duty = f"[{'|'.join(map(str, sorted(threads)))}]", _duty(threads, wish)
+        if groups and groups[-1][0] == duty:
+            groups[-1][1].append(core)
+        else:
+            groups.append((duty, [core]))
+    lines = [
+        (" ".join(cores[start : start + CORES_IN_A_LINE]), "" if start else duty)
+        for duty, cores in groups
+        for start in range(0, len(cores), CORES_IN_A_LINE)
+    ]
+    width = max((len(cores) for cores, _ in lines), default=0)
+    for cores, duty in lines:
+        yield f"{cores:{width}}  {duty}".rstrip()
+
+
+def _duty(threads: frozenset[int], wish: Wish) -> str:
+    if not threads & wish.isolated:
+        return "housekeeping, interrupts"
+    running = [f"{service} on {cpu}" for service, cpu in wish.services if cpu in threads]
+    free = threads - {cpu for _, cpu in wish.services}
+    if not running:
+        return "isolated, free"
+    return "isolated: " + ", ".join([*running, *([f"{format_cpus(free)} free"] if free else [])])
+
+
+def _hugepages(node: Node, wish: Wish) -> Iterator[str]:
+    for pages in sorted(wish.hugepages, key=lambda pages: pages.size_kb):
+        if pages.node == node.number and pages.count:
+            size = pages.count * pages.size_kb
+            share = size / node.memory_kb
+            yield f"hugepages  {pages.count} of {pages.size}: {size // 1024} MiB, {share:.0%} of the node"
+
+
+def _nics(node: int | None, wish: Wish, host: Host) -> Iterator[str]:
+    """Yield the NICs of a node; None: those of no node."""
+    rows = [
+        (nic.pci, _nic_name(nic, wish), nic.driver or "no driver", _nic_duty(nic, wish, host))
+        for nic in host.nics
+        if (nic.node if nic.node in host.nodes else None) == node
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "NIC  " + "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _nic_name(nic: Nic, wish: Wish) -> str:
+    return nic.name or next((asked.name for asked in wish.data_nics if asked.pci == nic.pci), "(no interface)")
+
+
+def _nic_duty(nic: Nic, wish: Wish, host: Host) -> str:
+    duties = ["management"] if why_management(nic, wish, host) else []
+    for asked in wish.data_nics:
+        if asked.pci == nic.pci:
+            data = f"data, {asked.use}" + (", zero-copy" if asked.zero_copy else "")
+            duties.append(data + (f", read by {asked.reader}" if asked.reader else ""))
+    if nic.name and nic.name == wish.clock.interface:
+        duties.append(f"PTP{f' with {nic.phc}' if wish.clock.mode == 'ptp-hardware' else ''}")
+    return "; ".join(duties) or "unused"
+
+
+def _derived(wish: Wish, host: Host) -> Iterator[str]:
+    derived = derive(wish, host)
+    yield f"isolated CPUs        {derived['isolated'] or 'none'}"
+    yield f"housekeeping CPUs    {derived['housekeeping']}: the service manager, all else, and every interrupt"
+    yield f"clock                {', '.join(clock_owners(wish, host)) or 'steered by nobody'}"
+    heading = "kernel command line"
+    for parameter in derived["kernel_cmdline"] or ["nothing of wirebook's"]:
+        yield f"{heading:19}  {parameter}"
+        heading = ""
