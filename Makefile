@@ -34,7 +34,11 @@ case " $$hosts " in \
 esac
 endef
 
-.PHONY: deploy verify rollout rollback
+.PHONY: plan deploy verify rollout rollback
+plan: .venv/.requirements-controller .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
+	$(need_host)
+	@$(PLAY) playbooks/plan.yml --limit $(HOST)
+
 deploy: .venv/.requirements-controller .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
 	$(need_host)
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
