@@ -108,7 +108,7 @@ class Connection(WSListener):
         self._next_send = 0.0
         self._next_ping = 0.0
         self._resubscribed: dict[int, float] = {}
-        """Symbol id → when to ask again, of the books whose snapshot was asked for in the stream."""
+        """Symbol id → when to ask again, of the books whose snapshot is to come in the stream."""
         self._held: list[tuple[int, bytes]] | None = None
 
     async def run(self) -> None:
@@ -173,7 +173,8 @@ class Connection(WSListener):
         for symbol, at in list(self._resubscribed.items()):
             if not self.follower.awaits(symbol):
                 del self._resubscribed[symbol]
-            elif now >= at:
+            elif now >= at and not self._outgoing:  # what waits to be sent may be of use first
+                _log.info("%s: no snapshot of %s came, asking again", self._venue.name, self._name(symbol))
                 self._resubscribe(symbol)
         self._send(now)
 
@@ -182,7 +183,7 @@ class Connection(WSListener):
         receive_ns = time.time_ns()
         self.follower.snapshot(symbol, body, receive_ns)
         self._publisher.flush()
-        self._record(receive_ns, _named(body, self.follower.instruments[symbol].name))
+        self._record(receive_ns, _named(body, self._name(symbol)))
         self._serve()
 
     def hold_recording(self) -> None:
@@ -225,7 +226,10 @@ class Connection(WSListener):
 
     def _resubscribe(self, symbol: int) -> None:
         self._resubscribed[symbol] = time.monotonic() + self._venue.resync_seconds
-        self._outgoing.extend(self._venue.resubscriptions(self.follower.instruments[symbol].name))
+        self._outgoing.extend(self._venue.resubscriptions(self._name(symbol)))
+
+    def _name(self, symbol: int) -> str:
+        return self.follower.instruments[symbol].name
 
     def _hang_up(self, reason: Reason) -> None:
         transport, self._reason = self._transport, reason
@@ -270,6 +274,8 @@ class Connection(WSListener):
         _log.info("%s: connected to %s, %d symbols", self._venue.name, self._setting.url, len(self._names))
         self.follower.connected()
         self._outgoing.extend(self._venue.subscriptions(self._names))
+        if self._venue.snapshots_in_band:  # the first of them can be lost, and a quiet book has no event that shows it
+            self._resubscribed = dict.fromkeys(self.follower.instruments, now + self._venue.resync_seconds)
         self._send(now)
         self._serve()
 
