@@ -90,8 +90,8 @@ def test_drive_applies_what_one_call_does(library):
     for records in (workload.snapshot, workload.updates):
         once.apply(records)
     floor.drive(library, driven.apply_address, driven.address, workload.snapshot)
-    taken = floor.drive(library, driven.apply_address, driven.address, workload.updates, laps)
+    assert floor.drive(library, driven.apply_address, driven.address, workload.updates, laps) > 0
     for symbol in range(workload.symbols):
         for side in (Kind.BID, Kind.ASK):
             assert driven.levels(symbol, side) == once.levels(symbol, side)
-    assert 0 < laps.sum() <= taken
+    assert laps.all()  # wall time, which a busy machine stretches beyond the CPU time of the run
