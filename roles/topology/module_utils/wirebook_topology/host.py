@@ -151,7 +151,7 @@ def _ssh_interfaces(proc: Path) -> set[str]:
     for line in _text(proc / "net/route").splitlines()[1:]:
         fields = line.split()
         destination, gateway, mask = (int(fields[column], 16) for column in (1, 2, 7))
-        if mask and not gateway and number & mask == destination:
+        if not gateway and number & mask == destination:
             found.add(fields[0])
     return found
 
