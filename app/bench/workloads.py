@@ -13,6 +13,7 @@ from wirebook import capture, venues
 from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch, Flag, Kind
 from wirebook.venues.base import Depth, Instrument, Snapshot
+from wirebook.venues.follower import BookFollower
 from wirebook.venues.learn import learn
 
 Records = NDArray[np.void]
@@ -108,7 +109,7 @@ def captured(venue_name: str, path: Path) -> tuple[Workload, Messages]:
     name, scale = next(iter(learned.scales.items()))
     instrument = Instrument(0, name, *scale)
     sink = _Keep(1 << 20)
-    follower = venue.follower([instrument], sink)
+    follower = BookFollower(venue, [instrument], sink)
     follower.connected()
     snapshot = b""
     events = []

@@ -23,6 +23,7 @@ from wirebook.core.records import Batch
 from wirebook.core.ring import Ring, ring_bytes
 from wirebook.core.scan import DepthScanner
 from wirebook.venues.base import Instrument
+from wirebook.venues.follower import BookFollower
 
 
 class Books:
@@ -139,7 +140,7 @@ class Follower(_Messages):
     def run(self) -> dict[str, float]:
         """Messages a second."""
         books = core_books.Books(1, Arena(floor.ARENA_BYTES))
-        follower = self._venue.follower([self._instrument], _Sink(books))
+        follower = BookFollower(self._venue, [self._instrument], _Sink(books))
         follower.connected()
         message = follower.message
         message(self._snapshot, 1)

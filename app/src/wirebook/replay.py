@@ -15,6 +15,7 @@ from wirebook.core.books import Books, State
 from wirebook.core.memory import Arena
 from wirebook.core.records import Batch
 from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, parts, scaled
+from wirebook.venues.follower import BookFollower
 from wirebook.venues.learn import learn
 
 _BATCH_RECORDS = 1 << 17
@@ -90,7 +91,7 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     }
     books = Books(len(instruments), Arena(_ARENA_BYTES, "off"))
     pairs = _Pairs()
-    follower = venue.follower(list(instruments.values()), _Sink(books, pairs))
+    follower = BookFollower(venue, list(instruments.values()), _Sink(books, pairs))
     follower.connected()
     for receive_ns, raw in capture.read(path):
         follower.message(raw, receive_ns)

@@ -42,8 +42,7 @@ S = TypeVar("S", bound=Recorder)
 
 def follow(sink: S, *instruments: Instrument, venue: str = "binance") -> tuple[BookFollower, S]:
     """A connected follower, awaiting its snapshots."""
-    made = get(venue).follower(instruments, sink)
-    assert isinstance(made, BookFollower)
+    made = BookFollower(get(venue), instruments, sink)
     made.connected()
     return made, sink
 

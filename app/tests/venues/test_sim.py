@@ -25,6 +25,7 @@ from wirebook.venues.base import (
     WantSnapshot,
     scaled,
 )
+from wirebook.venues.follower import BookFollower
 
 from .support import Keeper
 
@@ -230,7 +231,7 @@ class Client:
         assert subscription is not None
         self.subscription = subscription
         self.sink = Keeper()
-        self.follower = venue.follower(instruments, self.sink)
+        self.follower = BookFollower(venue, instruments, self.sink)
         self.follower.connected()
         self.venue, self.exchange, self.books = venue, exchange, books
         for request in venue.subscriptions([instrument.name for instrument in instruments]):

@@ -28,6 +28,7 @@ from wirebook.venues.base import (
     WantSend,
     WantSnapshot,
 )
+from wirebook.venues.follower import BookFollower
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Connection(WSListener):
     """Keeps one follower fed, which writes to `sink`."""
 
     def __init__(self, setting: Setting, instruments: list[Instrument], sink: Sink) -> None:
-        self.follower: Follower = setting.venue.follower(instruments, sink)
+        self.follower: Follower = BookFollower(setting.venue, instruments, sink)
         self.connects = 0
         """Connections made so far."""
         self._setting = setting

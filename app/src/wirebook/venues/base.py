@@ -356,9 +356,3 @@ class Venue(ABC):
     def checksum(self, book: TextBook) -> int:  # noqa: ARG002
         """The venue's checksum of a book, where it sends one."""
         raise LookupError(f"{self.name} sends no checksum")
-
-    def follower(self, instruments: Sequence[Instrument], sink: Sink) -> Follower:
-        """A follower for one connection."""
-        from wirebook.venues.follower import BookFollower  # it is made of what this module defines
-
-        return BookFollower(self, instruments, sink)

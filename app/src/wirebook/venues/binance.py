@@ -96,7 +96,6 @@ class _Binance(Venue):
         except KeyError as error:
             raise MalformedError(f"the field {error} is missing") from error
 
-
     def _message(self, data: dict[str, Any]) -> Message:
         kind = data.get("e")
         if kind == "depthUpdate":
