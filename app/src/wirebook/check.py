@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from wirebook.config import Config
+from wirebook.config import Config, Feed
+from wirebook.venues import get
 
 _MEGABYTE = 1 << 20
 _HUGEPAGE_KB = 2048
-_LOCKED_BESIDES_ARENA = 128 * _MEGABYTE
-"""The interpreter, its libraries and the batches: what a locked process holds besides its arena."""
+_LOCKED_BESIDES_ARENAS = 128 * _MEGABYTE
+"""The interpreter, its libraries and the batches: what a locked process holds besides its books."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def _memory(config: Config) -> Iterator[Result]:
     if not config.memory.lock:
         yield Result(name, "NOT-RUN", "memory is not to be locked")
     else:
-        asked = config.memory.arena_mb * _MEGABYTE + _LOCKED_BESIDES_ARENA
+        arenas = max([config.memory.arena_mb, *(_feed_arenas_mb(config, feed) for feed in config.feed)])
+        asked = arenas * _MEGABYTE + _LOCKED_BESIDES_ARENAS
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
         if _capable("CAP_IPC_LOCK"):
@@ -66,6 +68,13 @@ def _memory(config: Config) -> Iterator[Result]:
                 f"the memlock limit is {shown}, about {asked // 1024} kB are needed: raise LimitMEMLOCK",
             )
     yield _hugepages(config)
+
+
+def _feed_arenas_mb(config: Config, feed: Feed) -> int:
+    """A feed whose connections are replaced before the venue cuts them builds the same books a second time."""
+    planned = feed.lifetime_seconds or get(feed.venue).lifetime_seconds
+    count = len(feed.symbols)
+    return config.feed_arena_mb(count) + config.feed_arena_mb(count if planned else 0)
 
 
 def _hugepages(config: Config) -> Result:

@@ -22,6 +22,9 @@ from wirebook.errors import UserError
 DEFAULT_PATH = Path("/etc/wirebook/engine.toml")
 MAX_SYMBOLS = 2048
 """Symbol ids run from 0 to one less than this: the books are preallocated, one slot per id."""
+_FEED_ARENA_MB_PER_SYMBOL = 4
+"""Two sides of 10,000 scattered levels."""
+_LEAST_FEED_ARENA_MB = 16
 
 _T = TypeVar("_T")
 _Test = Callable[[Any], bool]
@@ -181,6 +184,10 @@ class Config:
     book: Book = Book()
     market: Market = Market()
     feed: tuple[Feed, ...] = ()
+
+    def feed_arena_mb(self, symbols: int) -> int:
+        """Megabytes that a feed sets aside for the books of so many symbols."""
+        return min(self.memory.arena_mb, max(_LEAST_FEED_ARENA_MB, _FEED_ARENA_MB_PER_SYMBOL * symbols))
 
     def feed_for(self, venue: str) -> Feed:
         """The [[feed]] table of `venue`; a UserError that lists what there is, if it isn't there."""

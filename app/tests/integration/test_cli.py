@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from wirebook import __version__
 
-from .support import WIREBOOK, Sim, refused, wirebook
+from .support import PATIENCE, WIREBOOK, Sim, refused, wirebook
 
 
 def engine(tmp_path: Path, text: str = "") -> str:
@@ -136,6 +137,23 @@ def test_check_says_what_fails(tmp_path: Path) -> None:
     failed = {result["name"]: result["text"] for result in json.loads(done.stdout) if result["verdict"] == "FAIL"}
     assert failed["book.cpu"] == "this host has no CPU 4000 online"
     assert "there is no nope0" in failed["transport.interface"]
+
+
+@pytest.mark.parametrize(("venue", "megabytes"), [("binance", 64 + 64), ("okx", 64 + 16)])
+def test_check_counts_what_a_planned_reconnect_locks(tmp_path: Path, venue: str, megabytes: int) -> None:
+    """Binance cuts a connection after a day, so its books are locked twice; OKX doesn't."""
+    symbols = ", ".join(f'{{ id = {number}, instrument = "S{number}" }}' for number in range(100))
+    path = tmp_path / "engine.toml"
+    path.write_text(f'[memory]\narena_mb = 64\nhugepages = "off"\n[[feed]]\nvenue = "{venue}"\nsymbols = [{symbols}]\n')
+    limited = ["prlimit", "--memlock=1048576"]
+    if os.geteuid() == 0:  # for root's CAP_IPC_LOCK there is no limit
+        limited += ["setpriv", "--bounding-set", "-ipc_lock"]
+    command = [*limited, *WIREBOOK, "check", "--json", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1, done
+    texts = {result["name"]: result["text"] for result in json.loads(done.stdout)}
+    needed = (megabytes + 128) * 1024
+    assert texts["memory.lock"] == f"the memlock limit is 1024 kB, about {needed} kB are needed: raise LimitMEMLOCK"
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

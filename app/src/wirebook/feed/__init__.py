@@ -44,9 +44,6 @@ _TICK_SECONDS = 0.01
 _HEARTBEAT_SECONDS = 1.0
 _LAG_SECONDS = 0.1
 _STATUS_SECONDS = 1.0
-_ARENA_MB_PER_SYMBOL = 4
-"""Two sides of 10,000 scattered levels."""
-_LEAST_ARENA_MB = 16
 
 
 def run(config: Config, venue_name: str) -> None:
@@ -163,8 +160,7 @@ class _Feed:
 
     def _books(self, count: int, hugepages: str) -> Books:
         """Books with room for `count` instruments' levels."""
-        size = min(self._config.memory.arena_mb, max(_LEAST_ARENA_MB, _ARENA_MB_PER_SYMBOL * count)) << 20
-        return Books(self._config.book.symbols, Arena(size, hugepages))
+        return Books(self._config.book.symbols, Arena(self._config.feed_arena_mb(count) << 20, hugepages))
 
     def _want_snapshot(self, connection: Connection, symbol: int) -> None:
         self._wanted.put_nowait((connection, symbol))
