@@ -107,16 +107,21 @@ def _transport(config: Config) -> Iterator[Result]:
     else:
         there = ", ".join(name for _, name in socket.if_nameindex())
         yield Result("transport.interface", "FAIL", f"there is no {transport.interface}; there are {there}")
-    name, asked = "transport.receive_buffer", transport.receive_buffer
+    yield _receive_buffer("transport.receive_buffer", transport.receive_buffer)
+    for feed in config.feed:
+        if feed.receive_buffer:
+            yield _receive_buffer(f"feed {feed.venue} receive_buffer", feed.receive_buffer)
+
+
+def _receive_buffer(name: str, asked: int) -> Result:
     most = _number(Path("/proc/sys/net/core/rmem_max"))
     if _capable("CAP_NET_ADMIN"):
-        yield Result(name, "PASS", f"{asked} bytes, past net.core.rmem_max by CAP_NET_ADMIN")
-    elif most is None:
-        yield Result(name, "NOT-RUN", "net.core.rmem_max can't be read")
-    elif most >= asked:
-        yield Result(name, "PASS", f"net.core.rmem_max is {most}, {asked} needed")
-    else:
-        yield Result(name, "FAIL", f"net.core.rmem_max is {most}, {asked} needed: raise it")
+        return Result(name, "PASS", f"{asked} bytes, past net.core.rmem_max by CAP_NET_ADMIN")
+    if most is None:
+        return Result(name, "NOT-RUN", "net.core.rmem_max can't be read")
+    if most >= asked:
+        return Result(name, "PASS", f"net.core.rmem_max is {most}, {asked} needed")
+    return Result(name, "FAIL", f"net.core.rmem_max is {most}, {asked} needed: raise it")
 
 
 def _cpus(config: Config) -> Iterator[Result]:

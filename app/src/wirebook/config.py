@@ -160,6 +160,12 @@ class Feed:
     rest: str = _url("http", "https")
     ca_file: str = _text(r"(/.+)?", "an absolute path, or empty for the system's authorities", "")
     """Certificate authorities to trust instead of the system's, in PEM form."""
+    receive_buffer: int = _rule(
+        "a number of bytes from 4096 to 1073741824, or 0 for the kernel's own choice",
+        lambda value: value == 0 or 4096 <= value <= 1 << 30,
+        0,
+    )
+    """SO_RCVBUF of each connection: what the kernel holds while the feed is busy."""
     silence_seconds: float = _seconds(0.1, 3600)
     """No message at all for this long: every book of the connection is stale and the connection is made anew."""
     lifetime_seconds: float = _seconds(1, 604800)

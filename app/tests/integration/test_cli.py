@@ -156,6 +156,13 @@ def test_check_counts_what_a_planned_reconnect_locks(tmp_path: Path, venue: str,
     assert texts["memory.lock"] == f"the memlock limit is 1024 kB, about {needed} kB are needed: raise LimitMEMLOCK"
 
 
+def test_check_judges_the_receive_buffer_of_each_feed(tmp_path: Path) -> None:
+    feed = '[[feed]]\nvenue = "okx"\nreceive_buffer = 4096\nsymbols = [{ id = 1, instrument = "X" }]\n'
+    done = wirebook("check", "--json", "--config", engine(tmp_path, feed))
+    verdicts = {result["name"]: result["verdict"] for result in json.loads(done.stdout)}
+    assert verdicts["feed okx receive_buffer"] == "PASS"
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(
         ["bash", "-c", f"{' '.join(WIREBOOK)} --help | true; exit ${{PIPESTATUS[0]}}"],

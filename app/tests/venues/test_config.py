@@ -105,6 +105,7 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "websocket": "http://x"}]}, ["feed[0].websocket", "wss://"]),
         ({"feed": [{**FEED, "rest": "https://"}]}, ["feed[0].rest", "https://"]),
         ({"feed": [{**FEED, "rest": "https://x:y"}]}, ["feed[0].rest", "https://"]),
+        ({"feed": [{**FEED, "receive_buffer": 100}]}, ["feed[0].receive_buffer", "100", "4096"]),
         ({"feed": [{**FEED, "silence_seconds": 0.05}]}, ["silence_seconds", "from 0.1"]),
         ({"feed": [{**FEED, "ca_file": "ca.pem"}]}, ["ca_file", "absolute path"]),
         ({"feed": [{**FEED, "behind": "drop"}]}, ["feed[0].behind", "warn, resync"]),

@@ -135,6 +135,7 @@ class _Feed:
             self._tls,
             publisher,
             feed.silence_seconds or venue.silence_seconds,
+            feed.receive_buffer,
             self._want_snapshot,
             self._recorder,
             Pace(venue.connect_seconds),

@@ -17,6 +17,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 from wirebook.core.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
+from wirebook.feed.sockets import tune
 from wirebook.record import Recorder
 from wirebook.venues.base import (
     Follower,
@@ -79,6 +80,8 @@ class Setting:
     tls: ssl.SSLContext
     publisher: Publisher
     silence_seconds: float
+    receive_buffer: int
+    """Bytes of SO_RCVBUF, 0 for what the kernel sees fit."""
     fetch: Callable[[Connection, int], None]
     """Called with the connection and the symbol id for each REST snapshot that its follower wants."""
     recorder: Recorder | None
@@ -273,6 +276,7 @@ class Connection(WSListener):
         self._was_whole = False
         self.connects += 1
         _log.info("%s: connected to %s, %d symbols", self._venue.name, self._setting.url, len(self._names))
+        tune(transport.underlying_transport.get_extra_info("socket"), self._venue.name, self._setting.receive_buffer)
         self.follower.connected()
         self._outgoing.extend(self._venue.subscriptions(self._names))
         if self._venue.snapshots_in_band:  # the first of them can be lost, and a quiet book has no event that shows it
