@@ -90,15 +90,20 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def install(python: Path, target: Path, build_folder: Path, settings: tuple[str, ...]) -> None:
-    """Build the engine with these settings of meson into `target`."""
-    shutil.rmtree(target, ignore_errors=True)
-    command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
-    command += ["--no-build-isolation", "--target", str(target), f"--config-settings=build-dir={build_folder}"]
-    command += [f"--config-settings=setup-args={setting}" for setting in settings]
+def pip(python: Path, command: list[str], build_folder: Path, settings: tuple[str, ...]) -> None:
+    """Build the engine by a command of pip, with these settings of meson."""
+    full = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", *command, "--no-deps"]
+    full += ["--no-build-isolation", f"--config-settings=build-dir={build_folder}"]
+    full += [f"--config-settings=setup-args={setting}" for setting in settings]
     # meson and ninja are the environment's own.
     path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
-    run([*command, str(APP)], "building the engine", env={**os.environ, "PATH": path})
+    run([*full, str(APP)], "building the engine", {**os.environ, "PATH": path})
+
+
+def install(python: Path, target: Path, build_folder: Path, settings: tuple[str, ...]) -> None:
+    """Build the engine into `target`."""
+    shutil.rmtree(target, ignore_errors=True)
+    pip(python, ["install", "--target", str(target)], build_folder, settings)
 
 
 def _hot(python: Path, target: Path) -> None:

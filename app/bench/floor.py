@@ -43,7 +43,7 @@ def load(library: Path) -> ctypes.CDLL:
         "path_new": (c_void_p, (c_uint32, c_size_t)),
         "path_free": (None, (c_void_p,)),
         "path_books": (c_void_p, (c_void_p,)),
-        "path_packets": (c_uint64, (c_void_p, c_void_p, c_void_p, c_ssize_t, c_ssize_t, c_void_p)),
+        "path_packets": (c_uint64, (c_void_p, c_void_p, c_void_p, c_ssize_t, c_ssize_t, c_ssize_t, c_void_p)),
         "path_published": (c_uint64, (c_void_p,)),
         "ring_new": (c_void_p, (c_uint64,)),
         "ring_free": (None, (c_void_p,)),

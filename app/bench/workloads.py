@@ -36,6 +36,9 @@ RECORD = np.dtype(
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "captures"
 SLOT_BYTES = 1536
 """A packet's place in a buffer of packets."""
+BURST = 32
+"""Packets that arrive at once: as many as the engine takes with one system call."""
+PACKET_RECORDS = 29
 
 # Where the level updates of two captures are: (ticks from the mid, share of the updates within).
 _SPOT = ((64, 0.02), (1_024, 0.12), (4_096, 0.38), (16_384, 0.89), (131_072, 1.0))

@@ -99,14 +99,16 @@ static inline void packet(struct path *path, const char *data, uint64_t length)
 }
 
 uint64_t path_packets(struct path *path, const char *slots, const uint64_t *lengths, ptrdiff_t count, ptrdiff_t slot_bytes,
-                      uint64_t *laps)
+                      ptrdiff_t burst, uint64_t *laps)
 {
     uint64_t start = thread_ns(), before = path->now = steady_ns();
-    for (ptrdiff_t index = 0; index < count; index++) {
-        packet(path, slots + index * slot_bytes, lengths[index]);
+    for (ptrdiff_t done = 0; done < count; done += burst) {
+        ptrdiff_t end = count - done < burst ? count : done + burst;
+        for (ptrdiff_t index = done; index < end; index++)
+            packet(path, slots + index * slot_bytes, lengths[index]);
         if (laps != NULL) {
             uint64_t now = steady_ns();
-            laps[index] = now - before;
+            *laps++ = now - before;
             before = now;
         }
     }

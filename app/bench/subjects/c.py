@@ -9,7 +9,7 @@ import numpy as np
 
 from bench import floor, ringrun
 from bench.subjects import Laps
-from bench.workloads import SLOT_BYTES, Workload, packed
+from bench.workloads import BURST, PACKET_RECORDS, SLOT_BYTES, Workload, packed
 from wirebook.core.packet import Encoder
 
 
@@ -65,6 +65,7 @@ class Packets:
             lengths.ctypes.data,
             len(lengths),
             SLOT_BYTES,
+            BURST,
             None if laps is None else laps.ctypes.data,
         )
         return taken
@@ -86,10 +87,10 @@ class Packets:
         return {"ns": self._time(None) / len(self._workload.updates)}
 
     def laps(self) -> Laps:
-        """Each packet of one run."""
-        laps = np.zeros(len(self._updates[1]), np.uint64)
+        """Each burst of one run."""
+        laps = np.zeros(-(-len(self._updates[1]) // BURST), np.uint64)
         self._time(laps)
-        return Laps(laps.tolist(), 29)
+        return Laps(laps.tolist(), BURST * PACKET_RECORDS)
 
 
 class Hand:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench import floor, ringrun
 from bench.subjects import Laps
-from bench.workloads import SLOT_BYTES, Workload, packed
+from bench.workloads import BURST, PACKET_RECORDS, SLOT_BYTES, Workload, packed
 from wirebook import venues
 from wirebook.core import books as core_books
 from wirebook.core.engine import Engine
@@ -76,9 +76,9 @@ class Packets:
             market = MarketWriter(Path(folder) / "market", symbols)
             books = core_books.Books(symbols, books_arena)
             engine = Engine(books, market, arena=arena)
-            hot.packets(engine, *self._snapshot, SLOT_BYTES)
+            hot.packets(engine, *self._snapshot, SLOT_BYTES, BURST)
             events = books.counters()["events"]
-            taken: int = hot.packets(engine, *self._updates, SLOT_BYTES, laps)
+            taken: int = hot.packets(engine, *self._updates, SLOT_BYTES, BURST, laps)
             if books.counters()["events"] - events != np.count_nonzero(self._workload.updates["flags"]):
                 raise AssertionError("the engine didn't take every event")
             return taken
@@ -88,10 +88,10 @@ class Packets:
         return {"ns": self._time(None) / len(self._workload.updates)}
 
     def laps(self) -> Laps:
-        """Each packet of one run."""
-        laps = np.zeros(len(self._updates[1]), np.uint64)
+        """Each burst of one run."""
+        laps = np.zeros(-(-len(self._updates[1]) // BURST), np.uint64)
         self._time(laps)
-        return Laps(laps.tolist(), 29)
+        return Laps(laps.tolist(), BURST * PACKET_RECORDS)
 
 
 class _Sink:

@@ -78,7 +78,7 @@ def test_packets_end_every_event_once(library):
     path = library.path_new(workload.symbols, ARENA)
     for records in (workload.snapshot, workload.updates):
         slots, lengths = workloads.packed(encoder, records)
-        library.path_packets(path, slots.ctypes.data, lengths.ctypes.data, len(lengths), workloads.SLOT_BYTES, None)
+        library.path_packets(path, slots.ctypes.data, lengths.ctypes.data, len(lengths), workloads.SLOT_BYTES, 32, None)
     assert library.path_published(path) == np.count_nonzero(workload.updates["flags"])
     library.path_free(path)
 
