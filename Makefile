@@ -137,7 +137,7 @@ QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
 PACKAGES_app := gcc libc6-dev python3-dev
-PACKAGES_test := shellcheck tshark podman slirp4netns runc mmdebstrap debian-archive-keyring
+PACKAGES_test := shellcheck tshark podman runc mmdebstrap debian-archive-keyring
 
 .cache/packages-%: Makefile | .cache
 	@tools/debian-packages "work with $*" $(PACKAGES_$*)
