@@ -69,7 +69,6 @@ def _machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "build": environments.best_build(),
-        "load_before": os.getloadavg()[0],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -149,7 +148,11 @@ def write(results: Results, benchmarks: Sequence[Benchmark], folder: Path) -> No
     for name, latencies in results.latency.items():
         for subject, percentiles in latencies.items():
             part = int(percentiles["updates"])
-            row = "  ".join(f"p{key}: {value:,}" for key, value in percentiles.items() if key not in ("updates", "100"))
+            row = "  ".join(
+                f"p{key}: {value if value is None else format(value, ',')}"
+                for key, value in percentiles.items()
+                if key not in ("updates", "samples")
+            )
             print(f"{name}, {subject}, ns for {part} updates: {row}")
     print()
     rows = [["ratio, ours to", "median", "target", ""]]
@@ -163,7 +166,7 @@ def write(results: Results, benchmarks: Sequence[Benchmark], folder: Path) -> No
     folder.mkdir(parents=True, exist_ok=True)
     packages = {name: metadata.version(name) for name in ("order-book", "nautilus_trader", "orjson")}
     document = {
-        "machine": _machine(),
+        "machine": _machine() | {"load_before": results.load},
         "benchmarks": figures,
         "ratios": targets,
         "comparisons": comparisons,

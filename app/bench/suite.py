@@ -69,6 +69,8 @@ class Results:
     """Benchmark → subject → the figures of each round."""
     latency: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     """Benchmark → subject → percentile → ns of a batch (`updates` of them) or packet."""
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """Of the machine, before anything was measured."""
     not_run: dict[str, str] = field(default_factory=dict)
     """`benchmark.subject` → why not."""
 

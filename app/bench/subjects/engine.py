@@ -78,7 +78,7 @@ class Packets:
             engine = Engine(books, market, arena=arena)
             hot.packets(engine, *self._snapshot, SLOT_BYTES, BURST)
             events = books.counters()["events"]
-            taken: int = hot.packets(engine, *self._updates, SLOT_BYTES, BURST, laps)
+            taken: int = hot.packets(engine, *self._updates, SLOT_BYTES, BURST if laps is None else 1, laps)
             if books.counters()["events"] - events != np.count_nonzero(self._workload.updates["flags"]):
                 raise AssertionError("the engine didn't take every event")
             return taken
@@ -88,10 +88,10 @@ class Packets:
         return {"ns": self._time(None) / len(self._workload.updates)}
 
     def laps(self) -> Laps:
-        """Each burst of one run."""
-        laps = np.zeros(-(-len(self._updates[1]) // BURST), np.uint64)
+        """Each packet of one run, as if it came alone."""
+        laps = np.zeros(len(self._updates[1]), np.uint64)
         self._time(laps)
-        return Laps(laps.tolist(), BURST * PACKET_RECORDS)
+        return Laps(laps.tolist(), PACKET_RECORDS)
 
 
 class _Sink:
