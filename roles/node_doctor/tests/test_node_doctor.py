@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-DOCTOR = Path(__file__).parents[1] / "files/node-doctor"
+ROLE = Path(__file__).parents[1]
 CMDLINE = "isolcpus=managed_irq,domain,2-3 nohz_full=2-3"
 GRUB_CFG = """
 menuentry 'Debian GNU/Linux' --class debian {{
@@ -28,7 +28,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.environment: dict[str, str] = {}
+        self.environment = {"PYTHONPATH": str(ROLE / "module_utils")}
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name.lstrip("/")
@@ -41,7 +41,7 @@ class Tree:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, DOCTOR, "--root", str(self.root), *arguments],
+            [sys.executable, ROLE / "files/node-doctor", "--root", str(self.root), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -1,0 +1,96 @@
+"""How the host is asked: its files, its commands, its service manager."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class CannotProbeError(Exception):
+    """The knob can't be read here; the text says why and becomes the reason of a NOT-RUN."""
+
+
+@dataclass
+class Host:
+    """Access to the host's files below `root` and to its service manager."""
+
+    root: Path = Path("/")
+    _units: dict[str, dict[str, str]] = field(default_factory=dict)
+    _limits: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """Return where the absolute path `name` is below the root."""
+        return self.root / name.lstrip("/")
+
+    def read(self, name: str) -> str | None:
+        """Return the file's text without outer white space; None where it doesn't exist."""
+        try:
+            return self.path(name).read_text(encoding="utf-8", errors="replace").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise CannotProbeError(f"{name} can't be read: {error.strerror}") from error
+
+    def container(self) -> str:
+        """Return the container manager's name, or nothing (systemd.io/CONTAINER_INTERFACE)."""
+        return self.read("/run/systemd/container") or ""
+
+    def command(self, *argv: str) -> str:
+        """Return the command's output; CannotProbeError if it is missing or fails."""
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        except FileNotFoundError:
+            raise CannotProbeError(f"the command {argv[0]} isn't installed") from None
+        except subprocess.TimeoutExpired:
+            raise CannotProbeError(f"'{' '.join(argv)}' didn't answer within 60 s") from None
+        if done.returncode != 0:
+            raise CannotProbeError(f"'{' '.join(argv)}' failed: {done.stderr.strip() or done.returncode}")
+        return done.stdout
+
+    def unit(self, name: str) -> dict[str, str]:
+        """Return all properties of a systemd unit."""
+        if name not in self._units:
+            lines = self.command("systemctl", "show", "--all", "--", name).splitlines()
+            self._units[name] = dict(line.split("=", 1) for line in lines if "=" in line)
+        return self._units[name]
+
+    def session_limits(self, user: str) -> dict[str, str]:
+        """Return the soft and hard limits of a session of `user`, by their names in prlimit(1)."""
+        if user not in self._limits:
+            prlimit = ("prlimit", "--noheadings", "--raw", "--output", "RESOURCE,SOFT,HARD")
+            lines = self.command("runuser", "-u", user, "--", *prlimit).splitlines()
+            self._limits[user] = dict(line.split(maxsplit=1) for line in lines)
+        return self._limits[user]
+
+    def main_pid(self, unit: str) -> str:
+        """Return the PID of a running unit's main process; raise CannotProbeError when it isn't running."""
+        pid = self.unit(unit).get("MainPID", "0")
+        if pid == "0":
+            raise CannotProbeError(f"{unit} isn't running")
+        return pid
+
+    def process_status(self, pid: str, key: str) -> str | None:
+        """Return one line of /proc/PID/status."""
+        for line in (self.read(f"/proc/{pid}/status") or "").splitlines():
+            name, _, value = line.partition(":")
+            if name == key:
+                return value.strip()
+        return None
+
+
+def cpu_set(text: str) -> frozenset[int]:
+    """Return the CPUs of a kernel CPU list, "0-2,5", or of systemd's "0 1 2", as a set of numbers.
+
+    Lists that differ as text may be the same set (tuned#98). "(null)" is how the kernel prints an empty nohz_full.
+    """
+    cpus: set[int] = set()
+    for part in text.replace(",", " ").split():
+        if part == "(null)":
+            continue
+        first, _, last = part.partition("-")
+        try:
+            cpus.update(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise CannotProbeError(f"'{text}' isn't a CPU list") from None
+    return frozenset(cpus)
