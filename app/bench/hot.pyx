@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The engine's hot functions for the loops that time them: no Python between two updates, packets or messages."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 from wirebook.core.atomics cimport pause
@@ -9,6 +10,7 @@ from wirebook.core.books cimport Books, books_apply
 from wirebook.core.clock cimport steady_ns
 from wirebook.core.engine cimport Engine
 from wirebook.core.ring cimport Ring, RingMemory, ring_claim, ring_peek, ring_publish, ring_ready, ring_release
+from wirebook.core.transport cimport Received
 
 
 cdef inline uint64_t thread_ns() noexcept nogil:
@@ -31,12 +33,16 @@ def packets(Engine engine, const unsigned char[::1] slots, const uint64_t[::1] l
     """
     cdef uint64_t before = steady_ns(), now, start
     cdef Py_ssize_t index, done = 0, part = 0
+    cdef Received received
+    memset(&received, 0, sizeof(received))
     engine.now = engine.steady = before
     start = thread_ns()
     with nogil:
         while done < lengths.shape[0]:
             for index in range(done, min(done + burst, lengths.shape[0])):
-                engine.packet(<const char*> &slots[index * slot_bytes], <Py_ssize_t> lengths[index])
+                received.data = <const char*> &slots[index * slot_bytes]
+                received.length = <uint32_t> lengths[index]
+                engine.packet(&received)
             engine.finish()
             done += burst
             if laps is not None:

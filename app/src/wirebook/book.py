@@ -7,13 +7,13 @@ import signal
 import time
 from pathlib import Path
 
+from wirebook import transports
 from wirebook.config import Config
 from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.engine import Engine, memory_bytes
 from wirebook.core.market import MarketWriter
 from wirebook.core.memory import Arena, lock_memory, locked_bytes, status_bytes
-from wirebook.core.udp import Receiver
 from wirebook.notify import notify, watchdog_interval
 
 _TURN_SECONDS = 0.1
@@ -62,25 +62,17 @@ def _engine(config: Config, audit: Path | None) -> Engine:
     _log.info("arena of %d MB on %s pages (%d MB huge)", arena.size >> 20, arena.kind, arena.huge_bytes >> 20)
     books = Books(book.symbols, arena, book.prefetch, leave=memory_bytes())
     market = MarketWriter(config.market.path, book.symbols)
-    incremental, snapshot = (
-        Receiver(group, port, transport.interface, transport.receive_buffer, transport.busy_poll_us)
-        for group, port in (
-            (transport.group, transport.port),
-            (transport.snapshot_group, transport.snapshot_port),
-        )
-    )
+    receivers = transports.receivers(transport)
     _log.info(
-        "joined %s:%d and %s:%d on %s, receive buffers of %d bytes",
+        "joined %s:%d and %s:%d on %s",
         transport.group, transport.port, transport.snapshot_group, transport.snapshot_port, transport.interface,
-        incremental.buffer_bytes,
     )  # fmt: skip
-    for note in incremental.notes:  # the other's are the same
+    for note in dict.fromkeys(note for receiver in receivers for note in receiver.notes):
         _log.warning("%s", note)
     engine = Engine(
         books,
         market,
-        incremental,
-        snapshot,
+        receivers,
         arena,
         batch=book.batch,
         busy=book.poll == "busy",

@@ -18,7 +18,8 @@ from wirebook import MarketView
 from wirebook.core.books import State
 from wirebook.core.packet import Channel, Encoder
 from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.udp import Sender
+from wirebook.core.transport import Endpoint
+from wirebook.core.udp import UdpSender
 
 GROUPS = ("239.192.98.1", "239.192.98.2")
 PORT = 22_000
@@ -29,7 +30,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.encoder = Encoder(1, 1, int(time.time()))
-        self.senders = [Sender(group, PORT, "lo") for group in GROUPS]
+        self.senders = [UdpSender([Endpoint(group, PORT, "lo")]) for group in GROUPS]
         self.chance = random.Random(1)
         self.update_id = 0
         self.bids: dict[int, int] = {}

@@ -46,14 +46,15 @@ from wirebook.core.market import MarketWriter
 from wirebook.core.memory import Arena, page_faults
 from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.udp import Receiver, Sender
+from wirebook.core.transport import Endpoint
+from wirebook.core.udp import UdpReceiver, UdpSender
 
 SYMBOLS, EVENTS = 64, 3000
 port = 20_000 + os.getpid() % 20_000  # another run of this test on this host shall not be heard
-groups = ("239.192.97.1", "239.192.97.2")
-receivers = [Receiver(group, port, "lo") for group in groups]
-sender = Sender(groups[0], port, "lo")
-engine = Engine(Books(SYMBOLS, Arena(16 << 20)), MarketWriter(sys.argv[1], SYMBOLS), *receivers, busy=True)
+endpoints = [Endpoint(group, port, "lo") for group in ("239.192.97.1", "239.192.97.2")]
+receivers = [UdpReceiver(endpoint) for endpoint in endpoints]
+sender = UdpSender(endpoints[:1])
+engine = Engine(Books(SYMBOLS, Arena(16 << 20)), MarketWriter(sys.argv[1], SYMBOLS), receivers, busy=True)
 encoder, chance = Encoder(1, 1, 1), random.Random(1)
 batch = Batch(4096)
 for symbol in range(SYMBOLS):

@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
 from wirebook.core.packet import Channel, Encoder, decode
 from wirebook.core.records import Batch, Kind
-from wirebook.core.udp import Receiver, Sender
+from wirebook.core.transport import Endpoint, Line, Stamp
+from wirebook.core.udp import UdpReceiver, UdpSender
 from wirebook.errors import UserError
 
 GROUP = "239.192.99.1"
@@ -32,7 +34,11 @@ def records(number: int) -> Batch:
     return batch
 
 
-def drain(receiver: Receiver) -> list[tuple[bytes, int]]:
+def at(port: int, group: str = GROUP) -> Endpoint:
+    return Endpoint(group, port, "lo")
+
+
+def drain(receiver: UdpReceiver) -> list[tuple[bytes, Line, Stamp, int]]:
     received = receiver.poll(1000)
     while more := receiver.poll(20):
         received += more
@@ -40,25 +46,27 @@ def drain(receiver: Receiver) -> list[tuple[bytes, int]]:
 
 
 def test_every_packet_arrives_with_the_kernels_time(port: int) -> None:
-    receiver, sender = Receiver(GROUP, port, "lo"), Sender(GROUP, port, "lo")
+    receiver, sender = UdpReceiver(at(port)), UdpSender([at(port)])
     before = time.time_ns()
     sender.publish(Encoder(1, 2, 3), records(29 * 100 + 5), Channel.SNAPSHOT_CHANNEL)
     received = drain(receiver)
     after = time.time_ns()
-    packets = [decode(data) for data, _ in received]
+    packets = [decode(data) for data, *_ in received]
+    stamps = [stamp_ns for *_, stamp_ns in received]
     assert [packet.sequence for packet in packets] == list(range(1, 102))
     assert [price for packet in packets for price in packet.records.array["price"]] == list(range(29 * 100 + 5))
-    assert all(before <= kernel_ns <= after for _, kernel_ns in received)
-    assert all(packet.send_ns <= kernel_ns for packet, (_, kernel_ns) in zip(packets, received, strict=True))
-    assert (sender.packets, sender.dropped, receiver.packets) == (101, 0, 101)
-    assert sender.bytes == sum(len(data) for data, _ in received)
+    assert {(line, stamp) for _, line, stamp, _ in received} == {(Line.LINE_A, Stamp.STAMP_KERNEL)}
+    assert all(before <= stamp_ns <= after for stamp_ns in stamps)
+    assert all(packet.send_ns <= stamp_ns for packet, stamp_ns in zip(packets, stamps, strict=True))
+    assert (sender.packets, sender.drops, receiver.packets) == (101, 0, 101)
+    assert sender.bytes == sum(len(data) for data, *_ in received)
     assert receiver.calls < 20, "many packets a system call"
 
 
 def test_two_readers_of_a_host_share_a_group_and_another_group_of_the_port_is_not_heard(port: int) -> None:
-    readers = [Receiver(GROUP, port, "lo") for _ in range(2)]
-    other = Receiver("239.192.99.2", port, "lo")
-    Sender(GROUP, port, "lo").publish(Encoder(1, 1, 1), records(1))
+    readers = [UdpReceiver(at(port)) for _ in range(2)]
+    other = UdpReceiver(at(port, "239.192.99.2"))
+    UdpSender([at(port)]).publish(Encoder(1, 1, 1), records(1))
     assert [len(drain(reader)) for reader in readers] == [1, 1]
     assert other.poll(50) == []
 
@@ -70,15 +78,17 @@ def test_without_loopback_this_host_hears_nothing() -> None:
 import subprocess
 from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch
-from wirebook.core.udp import Receiver, Sender
+from wirebook.core.transport import Endpoint, Line, Stamp
+from wirebook.core.udp import UdpReceiver, UdpSender
 for words in ("link add wb7 type veth peer name wb8", "addr add 10.9.9.9/24 dev wb7", "link set wb7 up",
               "link set wb8 up"):
     subprocess.run(["ip", *words.split()], check=True)
 batch = Batch(1)
 batch.append(0, 0)
 for loopback in (True, False):
-    receiver = Receiver("{GROUP}", 21000, "wb7")
-    Sender("{GROUP}", 21000, "wb7", loopback=loopback).publish(Encoder(1, 1, 1), batch)
+    endpoint = Endpoint("{GROUP}", 21000, "wb7")
+    receiver = UdpReceiver(endpoint)
+    UdpSender([endpoint], loopback=loopback).publish(Encoder(1, 1, 1), batch)
     print(len(receiver.poll(50)))
 """
     result = subprocess.run(["unshare", "-n", sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -88,43 +98,43 @@ for loopback in (True, False):
 
 
 def test_what_the_kernel_drops_is_counted(port: int) -> None:
-    receiver, sender = Receiver(GROUP, port, "lo", receive_buffer=65536), Sender(GROUP, port, "lo")
+    receiver, sender = UdpReceiver(at(port), 65536), UdpSender([at(port)])
     encoder = Encoder(1, 1, 1)
     sender.publish(encoder, records(29 * 500))
     received = drain(receiver)
     assert len(received) < 500
     sender.publish(encoder, records(1))  # the count comes with the first packet after a drop
     received += drain(receiver)
-    assert receiver.kernel_drops == 501 - len(received)
+    assert receiver.drops == 501 - len(received)
 
 
 def test_the_receive_buffer_is_read_back(port: int) -> None:
     wanted = 1 << 20
-    receiver = Receiver(GROUP, port, "lo", receive_buffer=wanted)
+    receiver = UdpReceiver(at(port), wanted)
     assert receiver.buffer_bytes == wanted
     assert receiver.notes == ()
 
 
 def test_longer_packets_than_any_valid_one_are_cut_and_so_invalid(port: int) -> None:
-    receiver = Receiver(GROUP, port, "lo")
+    receiver = UdpReceiver(at(port))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
         raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         raw.sendto(b"x" * 9000, (GROUP, port))
-    assert [len(data) for data, _ in drain(receiver)] == [1536]
+    assert [len(data) for data, *_ in drain(receiver)] == [1536]
 
 
-@pytest.mark.parametrize("endpoint", [Receiver, Sender])
-def test_mistakes_get_a_sentence(endpoint: type[Receiver | Sender], port: int) -> None:
+@pytest.mark.parametrize("make", [UdpReceiver, lambda endpoint: UdpSender([endpoint])])
+def test_mistakes_get_a_sentence(make: Callable[[Endpoint], object], port: int) -> None:
     with pytest.raises(
         UserError, match=r"no interface 'nosuch0' \(this host has .*lo.*\): change transport\.interface"
     ):
-        endpoint(GROUP, port, "nosuch0")
+        make(Endpoint(GROUP, port, "nosuch0"))
     with pytest.raises(UserError, match=r"'10\.0\.0\.1' is no IPv4 multicast group"):
-        endpoint("10.0.0.1", port, "lo")
+        make(at(port, "10.0.0.1"))
 
 
 def test_a_taken_port_gets_a_sentence(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as owner:
         owner.bind(("", port))
         with pytest.raises(UserError, match=f"can't join {GROUP}:{port} on 'lo': Address already in use"):
-            Receiver(GROUP, port, "lo")
+            UdpReceiver(at(port))

@@ -7,7 +7,10 @@ from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport STREAMS, Header, Sequencer, Stream
 from wirebook.core.records cimport Record
 from wirebook.core.ring cimport RingMemory
-from wirebook.core.udp cimport Receiver
+from wirebook.core.transport cimport Received, Receiver
+
+cdef enum:
+    RECEIVERS = 16
 
 # A publisher: its incremental and its snapshot channel.
 cdef struct Source:
@@ -41,8 +44,9 @@ cdef class Engine:
     cdef readonly Books books
     cdef readonly MarketWriter market
     cdef Sequencer sequencer
-    cdef Receiver incremental
-    cdef Receiver snapshot
+    cdef tuple receivers
+    cdef void* looked_at[RECEIVERS]  # the same, for the loop
+    cdef int receiver_count
     cdef Source sources[STREAMS]
     cdef uint32_t source_count
     cdef uint8_t* gates        # per symbol: source + 1 when its incrementals are applied as they come, else 0
@@ -64,7 +68,7 @@ cdef class Engine:
     cdef readonly uint64_t foreign
 
     cdef Source* source_of(self, const Header* header) noexcept nogil
-    cdef void packet(self, const char* data, Py_ssize_t length) noexcept nogil
+    cdef void packet(self, const Received* received) noexcept nogil
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil
@@ -79,4 +83,5 @@ cdef class Engine:
     cdef void hush(self, Source* source, bint silent) noexcept nogil
     cdef void tick(self) noexcept nogil
     cdef int receive(self, Receiver receiver) noexcept nogil
+    cdef int look(self, bint everywhere) noexcept nogil
     cdef int loop(self, uint64_t until) noexcept nogil

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from os import PathLike
 
 from typing_extensions import Buffer
@@ -5,7 +6,7 @@ from typing_extensions import Buffer
 from wirebook.core.books import Books
 from wirebook.core.market import MarketWriter
 from wirebook.core.memory import Arena
-from wirebook.core.udp import Receiver
+from wirebook.core.transport import Receiver
 
 def memory_bytes(history: int = 65536) -> int: ...
 
@@ -19,8 +20,7 @@ class Engine:
         self,
         books: Books,
         market: MarketWriter,
-        incremental: Receiver | None = None,
-        snapshot: Receiver | None = None,
+        receivers: Sequence[Receiver] = (),
         arena: Arena | None = None,
         batch: int = 16,
         busy: bool = False,
@@ -29,7 +29,7 @@ class Engine:
         audit: str | PathLike[str] | None = None,
     ) -> None: ...
     def run(self, seconds: float) -> None: ...
-    def process(self, data: Buffer) -> None: ...
+    def process(self, data: Buffer, line: int = 0) -> None: ...
     def check_silence(self) -> None: ...
     def counters(self) -> dict[str, int]: ...
     def live(self) -> int: ...

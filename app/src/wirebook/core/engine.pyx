@@ -30,7 +30,7 @@ from wirebook.core.records cimport (
 from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.udp cimport SLOT_BYTES, Receiver
+from wirebook.core.transport cimport LINES, Received, Receiver
 from wirebook.errors import UserError
 
 cdef extern from "<poll.h>" nogil:
@@ -44,11 +44,11 @@ cdef extern from "<poll.h>" nogil:
 cdef enum:
     RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
     TICK_NS = 50000000         # between two heartbeats
-    SNAPSHOT_EVERY = 64        # bursts of incrementals between two looks at the snapshot channel
+    SELDOM_EVERY = 64          # looks at the incrementals between two at what carries nothing but snapshots
     SPINS = 256                # empty looks between two looks at the clock
     WAIT_MS = 10
     HISTORY = 65536            # records: half a second of a busy venue, while a snapshot takes a few packets
-    SLOT_WORDS = 192           # SLOT_BYTES of eight bytes each
+    PACKET_WORDS = 192         # longer than any valid packet: what is too long stays so
 
 
 cdef void on_event(void* context, Book* book) noexcept nogil:
@@ -76,7 +76,7 @@ def memory_bytes(uint32_t history=HISTORY):
 
 
 cdef class Engine:
-    """Keeps `books` by the packets of `incremental` and `snapshot`, and publishes them in `market`.
+    """Keeps `books` by the packets of `receivers`, at most 16, and publishes them in `market`.
 
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
     source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`
@@ -84,16 +84,20 @@ cdef class Engine:
     event published: symbol, update id, state, bid price and quantity, ask price and quantity.
     """
 
-    def __cinit__(self, Books books not None, MarketWriter market not None, Receiver incremental=None,
-                  Receiver snapshot=None, Arena arena=None, Py_ssize_t batch=16, bint busy=False, double silence=3.0,
-                  uint32_t history=HISTORY, audit=None):
+    def __cinit__(self, Books books not None, MarketWriter market not None, receivers=(), Arena arena=None,
+                  Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None):
+        cdef Receiver receiver
         assert sizeof(Kept) == 64
         if market.symbols < books.set.symbols:
             raise ValueError(f"a market cache of {market.symbols} symbols for {books.set.symbols} books")
         self.books = books
         self.market = market
-        self.incremental = incremental
-        self.snapshot = snapshot
+        if len(receivers) > RECEIVERS:
+            raise ValueError(f"an engine has at most {<int> RECEIVERS} receivers, not {len(receivers)}")
+        self.receivers = tuple(receivers)
+        for receiver in self.receivers:
+            self.looked_at[self.receiver_count] = <void*> receiver
+            self.receiver_count += 1
         self.sequencer = Sequencer()
         if not 0 < batch <= BATCH_MAX:
             raise ValueError(f"a batch has 1 to {<int> BATCH_MAX} records, not {batch}")
@@ -138,12 +142,12 @@ cdef class Engine:
         self.sources[index].rebuilding = -1
         return &self.sources[index]
 
-    cdef void packet(self, const char* data, Py_ssize_t length) noexcept nogil:
-        cdef const Header* header = <const Header*> data
-        cdef const Record* records = <const Record*> (data + HEADER_BYTES)
+    cdef void packet(self, const Received* received) noexcept nogil:
+        cdef const Header* header = <const Header*> received.data
+        cdef const Record* records = <const Record*> (received.data + HEADER_BYTES)
         cdef Stream* stream = NULL
         cdef Source* source
-        cdef int place = self.sequencer.check(data, length, &stream)
+        cdef int place = self.sequencer.check(received.data, received.length, &stream)
         if unlikely(place >= LATE):
             if place != LATE or not self.began_anew(header, stream):
                 return
@@ -397,38 +401,43 @@ cdef class Engine:
             self.now = wall_ns()
             self.steady = steady_ns()
             for index in range(count):
-                self.packet(receiver.slots + index * SLOT_BYTES, receiver.messages[index].msg_len)
+                self.packet(&receiver.received[index])
             self.finish()
         return count
 
+    cdef int look(self, bint everywhere) noexcept nogil:
+        """Receive from each receiver, also from those that need it seldom; returns the packets, or -errno."""
+        cdef int index, count, packets = 0
+        for index in range(self.receiver_count):
+            if everywhere or not (<Receiver> self.looked_at[index]).seldom:
+                count = self.receive(<Receiver> self.looked_at[index])
+                if unlikely(count < 0):
+                    return count
+                packets += count
+        return packets
+
     cdef int loop(self, uint64_t until) noexcept nogil:
-        """Receive until CLOCK_MONOTONIC passes `until`; returns 0, or -errno of a socket that failed."""
-        cdef pollfd waiting[2]
+        """Receive until CLOCK_MONOTONIC passes `until`; returns 0, or -errno of a receiver that failed."""
+        cdef pollfd waiting[RECEIVERS]
         cdef uint64_t next_tick = 0
         cdef uint64_t rounds = 0
-        cdef int count, more, idle = 0
-        waiting[0].fd = self.incremental.fd
-        waiting[0].events = POLLIN
-        waiting[1].fd = self.snapshot.fd
-        waiting[1].events = POLLIN
+        cdef int index, count, idle = 0
+        for index in range(self.receiver_count):
+            waiting[index].fd = (<Receiver> self.looked_at[index]).fd
+            waiting[index].events = POLLIN
         self.steady = steady_ns()
         while self.steady < until:
             if self.steady >= next_tick:
                 self.tick()
                 next_tick = self.steady + TICK_NS
             rounds += 1
-            count = self.receive(self.incremental)
+            count = self.look(not self.busy or rounds % SELDOM_EVERY == 0)
             if unlikely(count < 0):
                 return count
-            if count == 0 or rounds % SNAPSHOT_EVERY == 0:
-                more = self.receive(self.snapshot)
-                if unlikely(more < 0):
-                    return more
-                count += more
             if count == 0:
                 idle += 1
                 if not self.busy:
-                    c_poll(waiting, 2, WAIT_MS)
+                    c_poll(waiting, self.receiver_count, WAIT_MS)
                     self.steady = steady_ns()
                 elif idle % SPINS == 0:
                     self.steady = steady_ns()
@@ -439,7 +448,7 @@ cdef class Engine:
     def run(self, double seconds):
         """Receive for that long; the GIL is free meanwhile. Then it's the caller's turn: signals, metrics, watchdog."""
         cdef int result
-        if self.incremental is None or self.snapshot is None:
+        if not self.receivers:
             raise ValueError("the engine has no receivers")
         cdef uint64_t until = steady_ns() + <uint64_t> (seconds * 1e9)
         with nogil:
@@ -448,16 +457,22 @@ cdef class Engine:
             raise OSError(-result, os.strerror(-result))
         self.market.metrics(self.counters())
 
-    def process(self, const unsigned char[::1] data not None):
-        """Take one packet as if it had been received now."""
-        cdef uint64_t packet[SLOT_WORDS]
-        cdef Py_ssize_t length = min(data.shape[0], <Py_ssize_t> sizeof(packet))
-        if length:
-            memcpy(packet, &data[0], length)
+    def process(self, const unsigned char[::1] data not None, uint8_t line=0):
+        """Take one packet as if it had been received now, on `line`."""
+        cdef uint64_t packet[PACKET_WORDS]
+        cdef Received received
+        if line >= LINES:
+            raise ValueError(f"there is no line {line}")
+        memset(&received, 0, sizeof(received))
+        received.data = <char*> packet
+        received.length = <uint32_t> min(data.shape[0], <Py_ssize_t> sizeof(packet))
+        received.line = line
+        if received.length:
+            memcpy(packet, &data[0], received.length)
         self.now = wall_ns()
         self.steady = steady_ns()
         with nogil:
-            self.packet(<char*> packet, length)
+            self.packet(&received)
             self.finish()
 
     def check_silence(self):
@@ -475,7 +490,7 @@ cdef class Engine:
             "packets": valid,
             "invalid": sum(sequences.values()),
             **{name: sum(stream[name] for stream in streams) for name in ("gaps", "lost", "late", "restarts")},
-            "kernel_drops": sum(r.kernel_drops for r in (self.incremental, self.snapshot) if r is not None),
+            "kernel_drops": sum(receiver.drops for receiver in self.receivers),
             "recoveries": self.recoveries,
             "stale_marks": self.stale_marks,
             "foreign": self.foreign,

@@ -1,24 +1,19 @@
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch
+from collections.abc import Sequence
 
-class Sender:
-    packets: int
-    bytes: int
-    dropped: int
-    last_error: int
-    def __init__(self, group: str, port: int, interface: str, ttl: int = 1, loopback: bool = True) -> None: ...
-    def publish(self, encoder: Encoder, batch: Batch, channel: int = 0) -> None: ...
-    def close(self) -> None: ...
+from wirebook.core.transport import Endpoint, Receiver, Sender
 
-class Receiver:
-    fd: int
+class UdpSender(Sender):
+    def __init__(self, lines: Sequence[Endpoint], ttl: int = 1, loopback: bool = True) -> None: ...
+
+class UdpReceiver(Receiver):
     buffer_bytes: int
-    notes: tuple[str, ...]
-    kernel_drops: int
-    packets: int
     calls: int
     def __init__(
-        self, group: str, port: int, interface: str, receive_buffer: int = 8388608, busy_poll_us: int = 0
+        self,
+        endpoint: Endpoint,
+        receive_buffer: int = 8388608,
+        busy_poll_us: int = 0,
+        *,
+        line: int = 0,
+        seldom: bool = False,
     ) -> None: ...
-    def poll(self, timeout_ms: int = 0) -> list[tuple[bytes, int]]: ...
-    def close(self) -> None: ...

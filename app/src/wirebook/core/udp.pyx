@@ -1,19 +1,20 @@
 """UDP multicast: many packets a system call, without the GIL, with everything that the kernel can tell about them."""
 
-import ipaddress
-import os
 import socket
 import struct
 
 from libc.errno cimport EAGAIN, EINTR
 from libc.errno cimport errno as c_errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 from posix.time cimport timespec
 
-from wirebook.core.packet cimport PACKET_RECORDS, SNAPSHOT_CHANNEL, Encoder
-from wirebook.core.records cimport Batch, Record, unlikely
+from wirebook.core.packet cimport PACKET_RECORDS, Encoder
+from wirebook.core.records cimport Record, unlikely
+from wirebook.core.transport cimport BURST, LINES, STAMP_KERNEL, STAMP_USER, Receiver, Sender
+
 from wirebook.errors import UserError
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -33,33 +34,6 @@ cdef extern from "<sys/socket.h>" nogil:
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
 
-cdef extern from "<poll.h>" nogil:
-    enum: POLLIN
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
-
-
-def _interface(str name):
-    """Its index; UserError names those that there are."""
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        names = ", ".join(sorted(known for _, known in socket.if_nameindex()))
-        raise UserError(f"there is no interface {name!r} (this host has {names}): change transport.interface") from None
-
-
-def _group(str address):
-    try:
-        multicast = ipaddress.IPv4Address(address).is_multicast
-    except ValueError:
-        multicast = False
-    if not multicast:
-        raise UserError(f"{address!r} is no IPv4 multicast group: take one of 239.0.0.0/8")
-    return address
-
 
 cdef char* _slots() except NULL:
     cdef void* memory = NULL
@@ -69,40 +43,33 @@ cdef char* _slots() except NULL:
     return <char*> memory
 
 
-cdef class Sender:
-    """Sends records to a multicast group through a named interface.
+cdef class UdpSender(Sender):
+    """Sends records to the multicast groups of `lines`, one `Endpoint` or two: each packet leaves on line A, then on B.
 
     `ttl` is the number of routers + 1 that packets may cross; with `loopback` readers on this very host get them too.
-    A packet that the kernel doesn't take (no buffer, link down) is counted in `dropped` and not sent again: readers see
-    the gap and recover, a sender that waits would only spread its trouble.
+    A packet that a line's socket doesn't take (no buffer, link down) counts in `drops`.
     """
 
-    def __cinit__(self, str group, int port, str interface, int ttl=1, bint loopback=True):
+    def __cinit__(self, lines, int ttl=1, bint loopback=True):
         cdef int index
         self.slots = _slots()
         for index in range(BURST):
             self.vectors[index].iov_base = self.slots + index * SLOT_BYTES
             self.messages[index].msg_hdr.msg_iov = &self.vectors[index]
             self.messages[index].msg_hdr.msg_iovlen = 1
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loopback))
-        outgoing = struct.pack("@4s4si", b"", b"", _interface(interface))
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, outgoing)
-        try:
-            self.socket.connect((_group(group), port))
-        except OSError as error:
-            raise UserError(
-                f"can't send to {group}:{port} through {interface!r} ({error.strerror}): "
-                "bring the interface up, with an address"
-            ) from None
-        self.fd = self.socket.fileno()
+        if not 1 <= len(lines) <= LINES:
+            raise ValueError(f"there are 1 or {<int> LINES} lines, not {len(lines)}")
+        self.sockets = [_connected(endpoint, ttl, loopback) for endpoint in lines]
+        self.lines = len(lines)
+        for index in range(self.lines):
+            self.fds[index] = self.sockets[index].fileno()
 
     def __dealloc__(self):
         free(self.slots)
 
     cdef void send(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
         cdef unsigned int filled = 0
+        cdef int line
         cdef Py_ssize_t part
         while count > 0:
             part = min(count, <Py_ssize_t> PACKET_RECORDS)
@@ -110,23 +77,22 @@ cdef class Sender:
             filled += 1
             records += part
             count -= part
-            if filled == BURST:
-                self.flush(filled)
+            if filled == BURST or count == 0:
+                for line in range(self.lines):
+                    self.flush(self.fds[line], filled)
                 filled = 0
-        if filled:
-            self.flush(filled)
 
-    cdef void flush(self, unsigned int count) noexcept nogil:
+    cdef void flush(self, int fd, unsigned int count) noexcept nogil:
         cdef unsigned int done = 0
         cdef int sent, index
         while done < count:
-            sent = sendmmsg(self.fd, &self.messages[done], count - done, 0)
+            sent = sendmmsg(fd, &self.messages[done], count - done, 0)
             if unlikely(sent < 0):
                 if c_errno == EINTR:
                     continue
                 # The first packet of the rest is what failed.
                 self.last_error = c_errno
-                self.dropped += 1
+                self.drops += 1
                 done += 1
                 continue
             for index in range(sent):
@@ -134,46 +100,61 @@ cdef class Sender:
             self.packets += sent
             done += sent
 
-    def publish(self, Encoder encoder, Batch batch, uint8_t channel=0):
-        """Send the batch's records on `channel` (`packet.Channel`), in as many packets as it takes."""
-        if channel > SNAPSHOT_CHANNEL:
-            raise ValueError(f"there is no channel {channel}")
-        with nogil:
-            self.send(encoder, batch.data, batch.size, channel)
-
     def close(self):
-        """Close the socket; publish() only counts drops from then on."""
-        self.socket.close()
-        self.fd = -1
+        """Close the sockets; publish() only counts drops from then on."""
+        for index, each in enumerate(self.sockets):
+            each.close()
+            self.fds[<int> index] = -1
 
 
-cdef class Receiver:
-    """Receives packets of a multicast group joined on a named interface.
+def _connected(endpoint, int ttl, bint loopback):
+    index = endpoint.check()
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loopback))
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("@4s4si", b"", b"", index))
+    try:
+        made.connect((endpoint.group, endpoint.port))
+    except OSError as error:
+        made.close()
+        raise UserError(
+            f"can't send to {endpoint.group}:{endpoint.port} through {endpoint.interface!r} ({error.strerror}): "
+            "bring the interface up, with an address"
+        ) from None
+    return made
+
+
+cdef class UdpReceiver(Receiver):
+    """Receives packets of the multicast group of an `Endpoint`, joined on its interface.
 
     `receive_buffer` is in bytes of SO_RCVBUF; `buffer_bytes` is what the kernel gave. `busy_poll_us` is SO_BUSY_POLL,
-    0 for off. `notes` are sentences for the log about what was not obtained. `kernel_drops` counts packets that found
-    the buffer full (SO_RXQ_OVFL). Each packet has the kernel's receive time (SO_TIMESTAMPNS).
+    0 for off. `line` is the line that the group carries; `seldom` says that it carries nothing but snapshots. `drops`
+    counts packets that found the buffer full (SO_RXQ_OVFL). Each packet has the kernel's receive time.
     """
 
-    def __cinit__(self, str group, int port, str interface, int receive_buffer=8 << 20, int busy_poll_us=0):
+    def __cinit__(self, endpoint, int receive_buffer=8 << 20, int busy_poll_us=0, *, uint8_t line=0, bint seldom=False):
         cdef int index
         self.slots = _slots()
+        self.seldom = seldom
         for index in range(BURST):
             self.vectors[index].iov_base = self.slots + index * SLOT_BYTES
             self.vectors[index].iov_len = SLOT_BYTES
             self.messages[index].msg_hdr.msg_iov = &self.vectors[index]
             self.messages[index].msg_hdr.msg_iovlen = 1
             self.messages[index].msg_hdr.msg_control = self.control[index]
-        membership = struct.pack("@4s4si", socket.inet_aton(_group(group)), b"", _interface(interface))
+            self.received[index].data = self.slots + index * SLOT_BYTES
+            self.received[index].line = line
+        membership = struct.pack("@4s4si", socket.inet_aton(endpoint.group), b"", endpoint.check())
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        # Several readers of a host share a group; bound to the group, the socket gets no other datagrams of the port.
+        # Several readers of a host share a group, and each gets every packet; SO_REUSEPORT balances no multicast.
+        # Bound to the group, the socket gets no other datagrams of the port.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self.socket.bind((group, port))
+            self.socket.bind((endpoint.group, endpoint.port))
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         except OSError as error:
             raise UserError(
-                f"can't join {group}:{port} on {interface!r}: {error.strerror}; "
+                f"can't join {endpoint.group}:{endpoint.port} on {endpoint.interface!r}: {error.strerror}; "
                 "another program may own the port, or the interface is down"
             ) from None
         self.fd = self.socket.fileno()
@@ -222,33 +203,21 @@ cdef class Receiver:
         self.calls += 1
         self.packets += count
         for index in range(count):
-            self.kernel_ns[index] = 0
+            self.received[index].length = self.messages[index].msg_len
+            self.received[index].stamp = STAMP_USER
+            self.received[index].receive_ns = 0
             control = CMSG_FIRSTHDR(&self.messages[index].msg_hdr)
             while control != NULL:
                 if control.cmsg_level == SOL_SOCKET:
                     if control.cmsg_type == SO_TIMESTAMPNS:
                         stamp = <timespec*> CMSG_DATA(control)
-                        self.kernel_ns[index] = <uint64_t> stamp.tv_sec * 1000000000 + <uint64_t> stamp.tv_nsec
+                        self.received[index].stamp = STAMP_KERNEL
+                        self.received[index].receive_ns = \
+                            <uint64_t> stamp.tv_sec * 1000000000 + <uint64_t> stamp.tv_nsec
                     elif control.cmsg_type == SO_RXQ_OVFL:
-                        self.kernel_drops = (<uint32_t*> CMSG_DATA(control))[0]
+                        self.drops = (<uint32_t*> CMSG_DATA(control))[0]
                 control = CMSG_NXTHDR(&self.messages[index].msg_hdr, control)
         return count
-
-    def poll(self, int timeout_ms=0):
-        """Up to 32 packets, as (bytes, kernel's receive time, ns since 1970); waits `timeout_ms` for the first."""
-        cdef int count
-        cdef pollfd waiting
-        waiting.fd = self.fd
-        waiting.events = POLLIN
-        with nogil:
-            if timeout_ms:
-                c_poll(&waiting, 1, timeout_ms)
-            count = self.receive()
-        if count < 0:
-            raise OSError(-count, os.strerror(-count))
-        return [
-            ((<char*> self.vectors[n].iov_base)[:self.messages[n].msg_len], self.kernel_ns[n]) for n in range(count)
-        ]
 
     def close(self):
         """Leave the group and close the socket."""

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import uvloop
 
-from wirebook.config import Config, Feed
+from wirebook import transports
+from wirebook.config import Config, Feed, Transport
 from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.memory import Arena, lock_memory
-from wirebook.core.packet import Encoder
+from wirebook.core.packet import Channel, Encoder
 from wirebook.core.records import Reason
-from wirebook.core.udp import Sender
 from wirebook.errors import UserError
 from wirebook.feed.connection import Connection, Pace, Setting, backoff
 from wirebook.feed.handover import Line, Understudy
@@ -55,7 +55,7 @@ def run(config: Config, venue_name: str) -> None:
         _log.info("%s: pinned to CPU %d", venue_name, feed.cpu)
     if config.memory.lock:
         lock_memory()
-    _run(_Feed(config, feed, get(venue_name), cpus, Sender))
+    _run(_Feed(config, feed, get(venue_name), cpus, transports.sender))
 
 
 def record(config: Config, venue_name: str, directory: Path) -> None:
@@ -74,7 +74,12 @@ def _run(feed: _Feed) -> None:
 
 class _Feed:
     def __init__(
-        self, config: Config, feed: Feed, venue: Venue, cpus: Iterable[int], sender: Callable[..., Sends]
+        self,
+        config: Config,
+        feed: Feed,
+        venue: Venue,
+        cpus: Iterable[int],
+        sender: Callable[[Transport, Channel], Sends],
     ) -> None:
         self._config = config
         self._feed = feed
@@ -120,14 +125,8 @@ class _Feed:
             instruments,
             self._books(len(instruments), self._config.memory.hugepages),
             Encoder(venue.number, feed.stream, int(time.time())),
-            self._sender(transport.group, transport.port, transport.interface, transport.ttl, transport.loopback),
-            self._sender(
-                transport.snapshot_group,
-                transport.snapshot_port,
-                transport.interface,
-                transport.ttl,
-                transport.loopback,
-            ),
+            self._sender(transport, Channel.INCREMENTAL_CHANNEL),
+            self._sender(transport, Channel.SNAPSHOT_CHANNEL),
         )
         setting = Setting(
             venue,

@@ -1,0 +1,45 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from wirebook.core.packet cimport Encoder
+from wirebook.core.records cimport Record
+
+cdef enum:
+    BURST = 32             # packets that one look takes at most
+    LINES = 2
+
+cpdef enum Line:
+    LINE_A = 0
+    LINE_B = 1
+
+# Who wrote down when a packet came.
+cpdef enum Stamp:
+    STAMP_USER = 0         # this process, when it took the packet
+    STAMP_KERNEL = 1       # the kernel, when the driver handed it over
+    STAMP_HARDWARE = 2     # the NIC, told in the system's time
+
+cdef struct Received:
+    const char* data       # of the transport, 8-byte aligned; valid until its next receive()
+    uint32_t length
+    uint8_t stamp
+    uint8_t line
+    uint64_t receive_ns    # wall clock of the stamp; 0 with STAMP_USER: whoever takes it knows the time
+
+
+cdef class Receiver:
+    cdef Received received[BURST]
+    cdef readonly int fd           # poll(2) says when it is readable that there are packets
+    cdef readonly bint seldom      # carries nothing but snapshots: need not be looked at each time
+    cdef readonly tuple notes
+    cdef readonly uint64_t packets
+    cdef readonly uint64_t drops
+
+    cdef int receive(self) noexcept nogil
+
+
+cdef class Sender:
+    cdef readonly uint64_t packets
+    cdef readonly uint64_t bytes
+    cdef readonly uint64_t drops
+    cdef readonly int last_error
+
+    cdef void send(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil
