@@ -78,13 +78,21 @@ lab-ssh: ## log in to the twin
 
 APP_SOURCES := $(shell find app/src app/meson.build app/meson.options app/pyproject.toml -type f -not -path '*/__pycache__/*')
 
-.PHONY: app demo
+.PHONY: app wheel bench demo
 app: .venv/.wirebook ## build the engine for this machine's CPU: .venv/bin/wirebook
 .venv/.wirebook: .venv/.requirements-app .venv/.requirements-build .cache/packages-app $(APP_SOURCES)
 	@echo "Building the engine for this CPU (a minute the first time)"
 	@$(PIP) install --no-deps --no-build-isolation --force-reinstall \
 		--config-settings=setup-args=-Dmarch=native --config-settings=build-dir=$(CURDIR)/.cache/app-build ./app
 	@touch $@
+
+# Of several levels each has its folder: the name of a wheel doesn't tell them apart.
+MARCH ?= x86-64-v3
+wheel: .venv/.requirements-app .venv/.requirements-build .cache/packages-app ## a wheel of the engine in app/dist/MARCH (x86-64-v3); PGO=1: with a profile
+	@python app/bench/wheel.py $(if $(filter-out 0,$(PGO)),--pgo) --march $(MARCH) app/dist/$(MARCH)
+
+bench: .venv/pyvenv.cfg .cache/packages-app ## measure the hot path beside bare C and beside what else there is; ONLY="book_hot ring": these
+	@python app/bench/run.py $(if $(ONLY),--only $(ONLY))
 
 demo: app ## show the whole flow on this machine: venue, feed, multicast, books
 	@wirebook demo
@@ -157,6 +165,7 @@ PACKAGES_test := shellcheck tshark podman runc mmdebstrap debian-archive-keyring
 
 .PHONY: requirements
 requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the newest versions that requirements/*.in allow
-	@cd requirements && for set in controller app build test; do \
+	@cd requirements && for set in controller app build test bench; do \
 		uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.11 $$set.in --output-file $$set.txt; \
-	done
+	done; \
+	uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.13 bench-cryptofeed.in --output-file bench-cryptofeed.txt

@@ -106,6 +106,14 @@ def install(python: Path, target: Path, build_folder: Path, settings: tuple[str,
     pip(python, ["install", "--target", str(target)], build_folder, settings)
 
 
+def wheel(python: Path, folder: Path, build_folder: Path, settings: tuple[str, ...]) -> Path:
+    """Build the engine into a wheel, the only one of it that `folder` then holds."""
+    for old in folder.glob("wirebook-*.whl"):
+        old.unlink()
+    pip(python, ["wheel", "--wheel-dir", str(folder)], build_folder, settings)
+    return next(folder.glob("wirebook-*.whl"))
+
+
 def _hot(python: Path, target: Path) -> None:
     """Compile hot.pyx beside the engine in `target`."""
     source = target / "hot.c"

@@ -28,7 +28,7 @@ def install(python: Path, target: Path, build_folder: Path, settings: tuple[str,
     environments.install(python, target, build_folder, (*settings, "-Db_pgo=use"))
 
 
-def wheel(python: Path, folder: Path, build_folder: Path, settings: tuple[str, ...]) -> None:
-    """Leave a wheel in `folder`."""
+def wheel(python: Path, folder: Path, build_folder: Path, settings: tuple[str, ...]) -> Path:
+    """Like `environments.wheel`, with a profile."""
     _train(python, build_folder, settings)
-    environments.pip(python, ["wheel", "--wheel-dir", str(folder)], build_folder, (*settings, "-Db_pgo=use"))
+    return environments.wheel(python, folder, build_folder, (*settings, "-Db_pgo=use"))
