@@ -9,7 +9,6 @@ import pytest
 
 from wirebook.core import build_info
 
-
 FOREIGN = (
     "import sys, types\n"
     "import wirebook\n"
