@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import grp
 import json
-import os
 import pwd
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wirebook_journal.files import replace_file
+from ansible.module_utils.wirebook_journal.kinds import JournalError
+from ansible.module_utils.wirebook_journal.store import FOLDER, Journal
 
 DOCUMENTATION = r"""
 module: dropins
@@ -21,6 +22,7 @@ description:
   - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
   - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
   - Gives sysctls their values in the running kernel where they are off, and reads them back.
+  - Notes in the host's journal what was there before the first change of files, of their units, and of sysctls.
 options:
   role:
     description: The role's name; it names the fragment.
@@ -50,6 +52,10 @@ options:
     description: The directory of the fragments.
     type: path
     default: /etc/wirebook/desired.d
+  journal:
+    description: The directory of the host's journal.
+    type: path
+    default: /var/lib/wirebook/journal
 author: wirebook
 """
 
@@ -112,19 +118,7 @@ class File:
 
     def write(self) -> None:
         """Replace the file atomically: a killed deploy leaves the old one or the new one, never a part."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.content)
-                os.fchown(file.fileno(), self.uid, self.gid)
-                os.fchmod(file.fileno(), self.mode)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(self.path, self.content.encode(), self.mode, self.uid, self.gid)
 
 
 def wanted(entry: dict[str, Any]) -> File:
@@ -155,6 +149,20 @@ def left_over(previous: str | None, files: list[File]) -> list[Path]:
         return []
     kept = {file.path for file in files}
     return [path for path in listed if path not in kept and path.exists()]
+
+
+UNITS = Path("/etc/systemd/system")
+UNIT_TYPES = frozenset({".mount", ".path", ".service", ".socket", ".target", ".timer"})
+
+
+def note(journal: Journal, role: str, files: list[File], sysctls: dict[str, str]) -> None:
+    """Note what is there before it is changed; a template's instances (NAME@.service) are for the role to note."""
+    for file in files:
+        journal.note(role, "file", str(file.path))
+        if file.path.parent == UNITS and file.path.suffix in UNIT_TYPES and not file.path.stem.endswith("@"):
+            journal.note(role, "unit", file.path.name)
+    for key in sysctls:
+        journal.note(role, "value", str(sysctl_path(key)))
 
 
 class SysctlError(Exception):
@@ -206,6 +214,7 @@ def main() -> None:
             "knobs": {"type": "list", "elements": "dict", "default": []},
             "sysctls": {"type": "dict", "default": {}},
             "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
+            "journal": {"type": "path", "default": str(FOLDER)},
         },
         supports_check_mode=True,
     )
@@ -238,13 +247,14 @@ def main() -> None:
         sysctls = {key: str(value) for key, value in arguments["sysctls"].items() if running[key] != str(value)}
         diff += [{"before": f"{key} = {running[key]}\n", "after": f"{key} = {sysctls[key]}\n"} for key in sysctls]
         if not module.check_mode:
+            note(Journal(Path(arguments["journal"])), arguments["role"], off, sysctls)
             for path in stale:
                 path.unlink()
             for file in off:
                 file.write()
             for key, value in sysctls.items():
                 set_sysctl(key, value)
-    except SysctlError as error:
+    except (SysctlError, JournalError) as error:
         module.fail_json(msg=str(error))
     changed = [*map(str, stale), *(str(file.path) for file in off)]
     module.exit_json(

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MODULE = Path(__file__).parents[1] / "library/dropins.py"
+sys.path.insert(0, str(Path(__file__).parents[2] / "journal/tests"))
+
+from run_module import run_module
+
 pytest.importorskip("ansible", reason="Ansible isn't installed in this environment")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
 
@@ -24,26 +28,26 @@ class Host:
         self.fragment = root / "desired.d/sysctl.json"
 
     def write(
-        self, files: dict[str, str], *, check: bool = False, sysctls: dict[str, Any] | None = None, **options: Any
+        self,
+        files: dict[str, str],
+        *,
+        check: bool = False,
+        sysctls: dict[str, Any] | None = None,
+        within: Sequence[str] = (),
+        **options: Any,
     ) -> dict[str, Any]:
         """Run the module for these files, by name."""
         arguments = {
             "role": "sysctl",
             "desired": str(self.root / "desired.d"),
+            "journal": str(self.root / "journal"),
             "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
             "knobs": [{"name": "k"}],
             "sysctls": sysctls or {},
             "_ansible_check_mode": check,
             "_ansible_diff": True,
         }
-        done = subprocess.run(
-            [sys.executable, MODULE],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return dict(json.loads(done.stdout))
+        return run_module("node_doctor/library/dropins.py", arguments, within)
 
 
 @pytest.fixture
@@ -93,7 +97,9 @@ def test_check_mode_writes_nothing_and_shows_the_difference(host: Host) -> None:
 def test_no_other_file_is_left_behind(host: Host) -> None:
     host.write({"x.conf": "one\n"})
     host.write({"x.conf": "two\n"})
-    assert sorted(path.name for path in host.root.rglob("*")) == ["desired.d", "sysctl.json", "x.conf"]
+    there = {path.relative_to(host.root).parts[0] for path in host.root.rglob("*")}
+    assert there == {"desired.d", "journal", "x.conf"}
+    assert [path.name for path in (host.root / "desired.d").iterdir()] == ["sysctl.json"]
 
 
 def test_a_damaged_fragment_is_mended(host: Host) -> None:
@@ -123,24 +129,34 @@ def test_a_sysctl_that_is_right_is_left_alone(host: Host) -> None:
 
 def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
     """In a network namespace of its own, since the test must not change the machine."""
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SET_IN_NAMESPACE, str(MODULE), str(host.root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "unshare failed" in done.stderr:
+    within = ("unshare", "--net")
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine makes no network namespaces")
-    # Check mode first, which only tells; then for real; then there is nothing left to do.
-    assert done.stdout.split() == ["['net.ipv4.ip_default_ttl']", "64", "['net.ipv4.ip_default_ttl']", "63", "[]", "63"]
+    key, other = "net.ipv4.ip_default_ttl", 63
+    assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() != f"{other}\n"
+    assert host.write({}, check=True, sysctls={key: other})["changed_sysctls"] == [key]
+    # Its read-back fails the module where the value isn't there.
+    assert host.write({}, sysctls={key: other}, within=within)["changed_sysctls"] == [key]
+    (entry,) = (host.root / "journal").glob("value:*")
+    assert json.loads(entry.read_text())["before"] == "64"
 
 
-SET_IN_NAMESPACE = """
-import json, pathlib, subprocess, sys
-for check in (True, False, False):
-    arguments = {"role": "sysctl", "desired": sys.argv[2], "sysctls": {"net.ipv4.ip_default_ttl": 63},
-                 "_ansible_check_mode": check}
-    done = subprocess.run([sys.executable, sys.argv[1]], input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-                          capture_output=True, text=True, check=True)
-    print(json.loads(done.stdout)["changed_sysctls"], pathlib.Path("/proc/sys/net/ipv4/ip_default_ttl").read_text())
-"""
+def test_what_was_there_is_noted_once(host: Host) -> None:
+    (host.root / "old.conf").write_text("admin\n")
+    host.write({"old.conf": "one\n", "new/new.conf": "one\n"}, check=True)
+    assert not (host.root / "journal").exists()
+    for text in ("one\n", "two\n"):
+        host.write({"old.conf": text, "new/new.conf": text})
+    noted = {}
+    for path in (host.root / "journal").iterdir():
+        entry = json.loads(path.read_text())
+        assert entry["role"] == "sysctl"
+        assert path.stat().st_mode & 0o7777 == 0o600
+        noted[entry["kind"], str(Path(entry["key"]).relative_to(host.root))] = entry["before"]
+    assert noted.pop(("file", "old.conf"))["content"] == "YWRtaW4K"  # admin, in base64
+    assert noted == {
+        ("folder", "new"): None,
+        ("file", "new/new.conf"): None,
+        ("folder", "desired.d"): None,
+        ("file", "desired.d/sysctl.json"): None,
+    }
