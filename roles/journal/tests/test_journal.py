@@ -21,8 +21,8 @@ class Host:
         self.root = root
         self.folder = root / "lib/journal"
 
-    def note(self, *, check: bool = False, **lists: list[str]) -> dict[str, Any]:
-        arguments = {"role": "r", "folder": str(self.folder), "_ansible_check_mode": check} | lists
+    def note(self, *, role: str = "r", check: bool = False, **lists: list[str]) -> dict[str, Any]:
+        arguments = {"role": role, "folder": str(self.folder), "_ansible_check_mode": check} | lists
         return run_module("journal/library/journal.py", arguments)
 
     def undo(self, **options: Any) -> dict[str, Any]:
