@@ -35,15 +35,15 @@ def packets(Engine engine, const unsigned char[::1] slots, const uint64_t[::1] l
     cdef Py_ssize_t index, done = 0, part = 0
     cdef Received received
     memset(&received, 0, sizeof(received))
-    engine.now = engine.steady = before
     start = thread_ns()
     with nogil:
         while done < lengths.shape[0]:
+            engine.begin()
             for index in range(done, min(done + burst, lengths.shape[0])):
                 received.data = <const char*> &slots[index * slot_bytes]
                 received.length = <uint32_t> lengths[index]
                 engine.packet(&received)
-            engine.finish()
+            engine.end()
             done += burst
             if laps is not None:
                 now = steady_ns()

@@ -1,6 +1,7 @@
-/* Reading wirebook's market cache from C or C++: layout 1. See docs/market-cache.md.
+/* Reading wirebook's market cache from C or C++: layout 2. See docs/market-cache.md.
 
-   The file is shared memory: a page of header, then a record of 512 bytes for each symbol, little-endian. Map it read-only,
+   The file is shared memory: a page of header, then a record of 512 bytes for each symbol, then histograms of latency;
+   little-endian. Map it read-only,
    check it once with wirebook_market_fault(), and read records with wirebook_market_read(), which never gives a torn one.
    Needs GCC or Clang, C11 or C++11. */
 #ifndef WIREBOOK_MARKET_H
@@ -15,8 +16,10 @@
 extern "C" {
 #endif
 
-enum { WIREBOOK_MARKET_VERSION = 1, WIREBOOK_HEADER_BYTES = 4096, WIREBOOK_DEPTH = 10, WIREBOOK_METRICS = 32 };
+enum { WIREBOOK_MARKET_VERSION = 2, WIREBOOK_HEADER_BYTES = 4096, WIREBOOK_DEPTH = 10, WIREBOOK_METRICS = 96 };
 enum { WIREBOOK_EMPTY = 0, WIREBOOK_STALE = 1, WIREBOOK_LIVE = 2 };
+enum { WIREBOOK_STAMP_USER = 0, WIREBOOK_STAMP_KERNEL = 1, WIREBOOK_STAMP_HARDWARE = 2 };
+enum { WIREBOOK_HISTOGRAM_BINS = 608 };
 
 struct wirebook_level {
     int64_t price;    /* divide by 10 to the power of price_decimals */
@@ -31,9 +34,11 @@ struct wirebook_market_header {
     uint32_t depth;
     uint64_t start_ns; /* when the writer started, ns since 1970 */
     uint32_t pid;
-    uint32_t reserved;
+    uint32_t histograms;
     uint64_t heartbeat_ns; /* CLOCK_MONOTONIC, ten times a second or more; 0: the writer stopped in order */
-    char padding[80];
+    uint64_t histograms_at; /* bytes from here to the first struct wirebook_histogram */
+    uint32_t histogram_bins;
+    char padding[68];
     uint64_t metrics[WIREBOOK_METRICS];
 };
 
@@ -48,15 +53,26 @@ struct wirebook_market_record {
     struct wirebook_level ask;
     uint64_t exchange_ns;         /* the venue's time of the event, ns since 1970; 0 if it gave none */
     uint64_t receive_ns;          /* when the feed handler received it */
-    uint64_t publish_ns;          /* when it was written here */
+    uint64_t publish_ns;          /* when its packet was taken, to be written here */
     uint64_t events;              /* published so far */
     uint8_t price_decimals;
     uint8_t quantity_decimals;
-    uint8_t padding[6];
+    uint8_t stamp;      /* who wrote down when the packet came: WIREBOOK_STAMP_... */
+    uint8_t padding;
+    uint32_t stamp_age; /* ns from then to publish_ns, at most 2^32 - 1 */
     char name[40]; /* "venue:INSTRUMENT", zero padded */
     struct wirebook_level bid_levels[WIREBOOK_DEPTH]; /* from the best on */
     struct wirebook_level ask_levels[WIREBOOK_DEPTH];
     char rest[64];
+};
+
+/* How often a stage took how long, since the writer's start. Bin n below 32 counts n ns; bin n from there on counts times
+   from (16 + n % 16) << (n / 16 - 1) ns up to the next one's. Stages: venue to feed, feed to sent, sent to received,
+   received to taken, taken to published. */
+struct wirebook_histogram {
+    uint64_t negative; /* the end came before the beginning: the clocks of both differ */
+    uint64_t padding[7];
+    uint64_t bins[WIREBOOK_HISTOGRAM_BINS];
 };
 
 /* NULL when `length` bytes mapped at `memory` are a market cache that this header understands; else what is wrong. */
@@ -68,7 +84,9 @@ static inline const char *wirebook_market_fault(const void *memory, size_t lengt
     if (header->version != WIREBOOK_MARKET_VERSION || header->record_bytes != sizeof(struct wirebook_market_record)
         || header->depth != WIREBOOK_DEPTH)
         return "another layout: use the market.h of the wirebook that writes it";
-    if (length < WIREBOOK_HEADER_BYTES + (size_t) header->records * header->record_bytes)
+    if (header->histogram_bins != WIREBOOK_HISTOGRAM_BINS
+        || header->histograms_at < WIREBOOK_HEADER_BYTES + (size_t) header->records * header->record_bytes
+        || length < header->histograms_at + header->histograms * sizeof(struct wirebook_histogram))
         return "shorter than it says";
     return NULL;
 }

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 from wirebook.config import Config
 from wirebook.core.books import State
+from wirebook.core.latency import Stage
 from wirebook.core.market import MarketView, Symbol, Top
 from wirebook.core.records import Reason
+from wirebook.core.transport import Stamp
 from wirebook.errors import UserError
 
 _REFRESH_SECONDS: Final = 0.5
 _COLOURS: Final = {State.LIVE: "32", State.STALE: "31", State.EMPTY: "90"}
 _HEADING: Final = (
     f"{'SYMBOL':<24} {'STATE':<18} {'BID SIZE':>16} {'BID':>14} {'ASK':>14} {'ASK SIZE':>16} {'EVENTS/S':>9} {'AGE':>8}"
+    f" {'STAMP':>8}"
 )
 
 
@@ -25,7 +28,7 @@ def run(config: Config, *, once: bool, as_json: bool) -> None:
     """Show the books of `config.market.path`: one time, or until interrupted. JSON is one object a line."""
     view = MarketView(config.market.path)
     if once:
-        print(json.dumps(_json(view)) if as_json else "\n".join(_table(view, {}, 1.0)))
+        print(json.dumps(_json(view)) if as_json else "\n".join(_table(view, {}, 1.0) + _stages(view)))
         return
     live = not as_json and sys.stdout.isatty()
     if live:
@@ -47,8 +50,8 @@ def _follow(view: MarketView, as_json: bool, live: bool) -> None:
         if as_json:
             print(json.dumps(_json(view)), flush=True)
         else:
-            lines = _table(view, before, max(now - then, 0.001))
-            sys.stdout.write(_screen(lines) if live else "\n".join(lines) + "\n")
+            books, stages = _table(view, before, max(now - then, 0.001)), _stages(view)
+            sys.stdout.write(_screen(books, stages) if live else "\n".join(books + stages) + "\n")
             sys.stdout.flush()
         before, then = {symbol.number: symbol.events for symbol in view.defined()}, now
         time.sleep(_REFRESH_SECONDS)
@@ -78,12 +81,17 @@ def _reason(number: int) -> str | None:
     return names.get(number, str(number)).lower().replace("_", " ")
 
 
+def _stamp(stamp: Stamp) -> str:
+    return stamp.name.removeprefix("STAMP_").lower() if stamp.name else str(int(stamp))
+
+
 def _json(view: MarketView) -> dict[str, Any]:
     return {
         "alive": view.alive,
         "start_ns": view.start_ns,
         "symbols": [_json_symbol(symbol, view.top(symbol.number)) for symbol in view.defined()],
         "metrics": view.metrics(),
+        "latency_ns": {stage.name: _json_stage(stage) for stage in view.latency()},
     }
 
 
@@ -101,8 +109,28 @@ def _json_symbol(symbol: Symbol, top: Top) -> dict[str, Any]:
         "exchange_ns": top.exchange_ns,
         "receive_ns": top.receive_ns,
         "publish_ns": top.publish_ns,
+        "stamp": _stamp(top.stamp),
+        "arrival_ns": top.arrival_ns,
         "events": symbol.events,
     }
+
+
+def _json_stage(stage: Stage) -> dict[str, int | None]:
+    percentiles = {"p50": stage.p50, "p99": stage.p99, "p99.9": stage.p999}
+    return {"packets": stage.packets, "negative": stage.negative, **percentiles}
+
+
+def _stages(view: MarketView) -> list[str]:
+    """How long each stage took since the writer's start."""
+    heading = f"{'LATENCY, µs':<24} {'PACKETS':>12} {'P50':>12} {'P99':>12} {'P99.9':>12}"
+    return ["", heading, *map(_stage, view.latency())]
+
+
+def _stage(stage: Stage) -> str:
+    times = [f"{'-' if ns is None else format(ns / 1000, ',.1f'):>12}" for ns in (stage.p50, stage.p99, stage.p999)]
+    # With a venue or a host whose clock is ahead of ours, what is left says nothing.
+    clocks = f"  {stage.negative} below 0: the clocks differ" if stage.negative else ""
+    return f"{stage.name.replace('_', ' '):<24} {stage.packets:>12} {' '.join(times)}{clocks}"
 
 
 def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str]:
@@ -130,7 +158,7 @@ def _row(symbol: Symbol, top: Top, rate: float, now: int) -> str:
     bids, asks = (decimal(size, symbol.quantity_decimals) or "-" for size in (top.bid_quantity, top.ask_quantity))
     return (
         f"{symbol.name:<24} {state:<18} {bids:>16} {bid:>14} {ask:>14} {asks:>16} "
-        f"{rate:>9.0f} {_age(top.publish_ns, now):>8}"
+        f"{rate:>9.0f} {_age(top.publish_ns, now):>8} {_stamp(top.stamp) if top.publish_ns else '-':>8}"
     )
 
 
@@ -141,10 +169,11 @@ def _age(then: int, now: int) -> str:
     return f"{milliseconds} ms" if milliseconds < 10_000 else f"{milliseconds // 1000} s"
 
 
-def _screen(lines: list[str]) -> str:
-    """What fits the terminal, from its upper left corner on; states in colour."""
+def _screen(books: list[str], stages: list[str]) -> str:
+    """What fits the terminal, from its upper left corner on; states in colour. Books that don't fit are left out."""
     width, height = shutil.get_terminal_size()
-    shown = [line[:width] for line in lines[: height - 1]]
+    shown = [line[:width] for line in books[: max(height - 1 - len(stages), 3)]]
     for state, colour in _COLOURS.items():
         shown[2:] = [line.replace(f" {state.name}", f" \x1b[{colour}m{state.name}\x1b[0m", 1) for line in shown[2:]]
-    return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J"
+    lines = [*shown, *(line[:width] for line in stages)][: height - 1]
+    return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"

@@ -48,6 +48,14 @@ int main(int argc, char **argv)
                 || record.ask_levels[0].quantity != id;
         reads++;
     }
+    const struct wirebook_market_header *header = (const struct wirebook_market_header *) memory;
+    const struct wirebook_histogram *stages =
+        (const struct wirebook_histogram *) ((const char *) memory + header->histograms_at);
+    uint64_t counted = 0;
+    for (int bin = 0; bin < WIREBOOK_HISTOGRAM_BINS; bin++)
+        counted += stages[header->histograms - 1].bins[bin];
+    if (counted == 0 || record.stamp != WIREBOOK_STAMP_USER || record.stamp_age != 0)
+        return 3;
     printf("%s %d %d %d %ld %ld %lld %lld\n", record.name, wirebook_market_alive(memory, 1000000000), record.state,
            record.bids, reads, torn, (long long) record.bid.price, (long long) record.ask.price);
     return 0;

@@ -40,7 +40,11 @@ def engine(tmp_path: Path) -> Engine:
         batch.append(symbol, Kind.BID, update_id=9, price=6000001, quantity=123)
         batch.append(symbol, Kind.LIVE, update_id=9)
     batch.append(2, Kind.STALE, Flag.EVENT_END, Reason.POOL_EXHAUSTED)
-    for packet in Encoder(1, 1, 1).encode(batch):
+    encoder = Encoder(1, 1, 1)
+    packets = encoder.encode(batch)
+    batch.clear()
+    batch.append(0, Kind.ASK, Flag.EVENT_END, update_id=9, receive_ns=1)
+    for packet in [*packets, *encoder.encode(batch)]:
         engine.process(packet)
     return engine
 
@@ -62,6 +66,13 @@ def test_once_as_json(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixt
     assert (first["bid_price"], first["bid_quantity"]) == ("60000.01", "0.00123")
     assert (first["ask_price"], first["ask_quantity"]) == (None, None)
     assert (second["state"], second["reason"]) == ("STALE", "pool exhausted")
+    assert (first["stamp"], first["arrival_ns"]) == ("user", first["publish_ns"])
+    assert list(found["latency_ns"]) == [
+        "venue_to_feed", "feed_to_sent", "sent_to_received", "received_to_taken", "taken_to_published",
+    ]  # fmt: skip
+    assert found["latency_ns"]["sent_to_received"] == {
+        "packets": 1, "negative": 0, "p50": None, "p99": None, "p99.9": None,
+    }  # fmt: skip
 
 
 def test_once_as_a_table(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +80,10 @@ def test_once_as_a_table(engine: Engine, tmp_path: Path, capsys: pytest.CaptureF
     assert summary.startswith("wirebook book running · 1 of 2 books live")
     assert heading.split()[:3] == ["SYMBOL", "STATE", "BID"]
     assert rows[0].split()[:6] == ["binance:BTCUSDT", "LIVE", "0.00123", "60000.01", "-", "-"]
+    assert rows[0].split()[-1] == "user"
     assert rows[1].split()[:4] == ["binance:ETHUSDT", "STALE", "pool", "exhausted"]
+    assert rows[3].split() == ["LATENCY,", "µs", "PACKETS", "P50", "P99", "P99.9"]
+    assert rows[8].split() == ["taken", "to", "published", "1", *3 * ["-"]]
 
 
 def test_an_engine_that_stopped_is_shown_so(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,8 @@ cdef struct Counters:
     uint64_t unknown_symbol
     uint64_t unknown_kind
 
-ctypedef void (*Listener)(void* context, Book* book) noexcept nogil
+# `record` ended the event; NULL when it was something else that changed the state.
+ctypedef void (*Listener)(void* context, Book* book, const Record* record) noexcept nogil
 
 cdef struct BookSet:
     Book* books

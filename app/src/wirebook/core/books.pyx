@@ -614,7 +614,7 @@ cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil:
     book.state = STATE_STALE
     book.reason = reason
     if books.on_event != NULL:
-        books.on_event(books.context, book)
+        books.on_event(books.context, book, NULL)
 
 
 cdef void exhausted(BookSet* books, Book* book) noexcept nogil:
@@ -641,7 +641,7 @@ cdef void control(BookSet* books, Book* book, const Record* record) noexcept nog
         book.state = STATE_LIVE
         book.reason = 0
         if books.on_event != NULL:
-            books.on_event(books.context, book)
+            books.on_event(books.context, book, record)
     elif record.kind == STALE:
         book_stale(books, book, <uint8_t> record.aux)
     elif record.kind == DEFINE:
@@ -652,7 +652,7 @@ cdef void control(BookSet* books, Book* book, const Record* record) noexcept nog
         books.counters.unknown_kind += 1
 
 
-cdef void event_end(BookSet* books, Book* book) noexcept nogil:
+cdef void event_end(BookSet* books, Book* book, const Record* record) noexcept nogil:
     cdef int64_t bid, ask, quantity
     books.counters.events += 1
     if book.state != STATE_LIVE:
@@ -660,7 +660,7 @@ cdef void event_end(BookSet* books, Book* book) noexcept nogil:
     if side_best(books, &book.bid, &bid, &quantity) & side_best(books, &book.ask, &ask, &quantity) and bid >= ask:
         books.counters.crossed += 1
     if books.on_event != NULL:
-        books.on_event(books.context, book)
+        books.on_event(books.context, book, record)
 
 
 cdef bint reshape(BookSet* books, Book* book, Side* side, const Record* record, uint64_t key) noexcept nogil:
@@ -747,7 +747,7 @@ cdef inline void apply(BookSet* books, const Record* record, Pair* pair) noexcep
             if side.levels == 0:
                 side.best = 0
     if record.flags & EVENT_END:
-        event_end(books, book)
+        event_end(books, book, record)
 
 
 cdef inline const Record* record_at(const char* records, Py_ssize_t stride, Py_ssize_t index) noexcept nogil:

@@ -2,7 +2,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport FILE
 
 from wirebook.core.books cimport Book, Books
-from wirebook.core.market cimport MarketWriter
+from wirebook.core.market cimport Arrival, MarketWriter
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport STREAMS, Header, Sequencer, Stream
 from wirebook.core.records cimport Record
@@ -60,6 +60,8 @@ cdef class Engine:
     cdef uint64_t silence_ns
     cdef uint64_t now          # wall clock and CLOCK_MONOTONIC when the packets at hand were taken
     cdef uint64_t steady
+    cdef Arrival arrival       # of the packet at hand
+    cdef uint64_t measured     # packets at hand whose latency is counted
     cdef Arena arena
     cdef FILE* audit
     cdef bint quiet            # a rebuild is going on: its steps are nobody's business
@@ -67,6 +69,9 @@ cdef class Engine:
     cdef readonly uint64_t stale_marks
     cdef readonly uint64_t foreign
 
+    cdef void begin(self) noexcept nogil
+    cdef void end(self) noexcept nogil
+    cdef void measure(self, const Header* header, const Record* record) noexcept nogil
     cdef Source* source_of(self, const Header* header) noexcept nogil
     cdef void packet(self, const Received* received) noexcept nogil
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil

@@ -18,7 +18,10 @@ from wirebook.core.books cimport (
     BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, books_apply_slots, side_best,
 )
 from wirebook.core.clock cimport steady_ns, wall_ns
-from wirebook.core.market cimport MarketWriter
+from wirebook.core.latency cimport (
+    FEED_TO_SENT, RECEIVED_TO_TAKEN, SENT_TO_RECEIVED, TAKEN_TO_PUBLISHED, VENUE_TO_FEED, Histogram, histogram_add,
+)
+from wirebook.core.market cimport Arrival, MarketWriter
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport (
     AFTER_GAP, HEADER_BYTES, LATE, NEXT, RESTARTED, SNAPSHOT_CHANNEL, Header, Sequencer, Stream,
@@ -30,7 +33,7 @@ from wirebook.core.records cimport (
 from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.transport cimport LINES, Received, Receiver
+from wirebook.core.transport cimport LINES, STAMP_USER, Received, Receiver
 from wirebook.errors import UserError
 
 cdef extern from "<poll.h>" nogil:
@@ -51,17 +54,21 @@ cdef enum:
     PACKET_WORDS = 192         # longer than any valid packet: what is too long stays so
 
 
-cdef void on_event(void* context, Book* book) noexcept nogil:
-    publish(<Engine> context, book)
+cdef void on_event(void* context, Book* book, const Record* record) noexcept nogil:
+    publish(<Engine> context, book, record)
 
 
-cdef void publish(Engine engine, Book* book) noexcept nogil:
+cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogil:
     cdef int64_t bid, bid_quantity, ask, ask_quantity
+    cdef const Arrival* arrival = &engine.arrival
+    cdef size_t place = <size_t> record - <size_t> engine.ring
     if unlikely(engine.quiet):
         return
     if unlikely(book.reason == POOL_EXHAUSTED):
         engine.gates[book.symbol] = 0  # only a snapshot can help
-    engine.market.publish(&engine.books.set, book, book.state, book.reason, engine.now)
+    if place < RING_HEADER + RING_SLOTS * RING_SLOT:  # it waited there; the packet at hand may be a later one
+        arrival = <const Arrival*> (record + 1)
+    engine.market.publish(&engine.books.set, book, book.state, book.reason, engine.now, arrival)
     if unlikely(engine.audit != NULL):
         side_best(&engine.books.set, &book.bid, &bid, &bid_quantity)
         side_best(&engine.books.set, &book.ask, &ask, &ask_quantity)
@@ -88,6 +95,7 @@ cdef class Engine:
                   Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None):
         cdef Receiver receiver
         assert sizeof(Kept) == 64
+        assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
         if market.symbols < books.set.symbols:
             raise ValueError(f"a market cache of {market.symbols} symbols for {books.set.symbols} books")
         self.books = books
@@ -128,6 +136,30 @@ cdef class Engine:
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 
+    cdef void begin(self) noexcept nogil:
+        """Packets were taken, or something else is to be done: from here on it is now."""
+        self.now = wall_ns()
+        self.steady = steady_ns()
+        self.arrival.stamp_ns = self.now
+        self.arrival.stamp = STAMP_USER
+        self.measured = 0
+
+    cdef void end(self) noexcept nogil:
+        """All that was taken is applied and published. Each packet is said to have taken as long as all of them."""
+        self.finish()
+        if self.measured:
+            histogram_add(&self.market.histograms[TAKEN_TO_PUBLISHED], <int64_t> (wall_ns() - self.now), self.measured)
+
+    cdef void measure(self, const Header* header, const Record* record) noexcept nogil:
+        """Count how long the stages before took, by the last record of a packet."""
+        cdef Histogram* histograms = self.market.histograms
+        if record.exchange_ns:
+            histogram_add(histograms + VENUE_TO_FEED, <int64_t> (record.receive_ns - record.exchange_ns), 1)
+        histogram_add(histograms + FEED_TO_SENT, <int64_t> (header.send_ns - record.receive_ns), 1)
+        histogram_add(histograms + SENT_TO_RECEIVED, <int64_t> (self.arrival.stamp_ns - header.send_ns), 1)
+        histogram_add(histograms + RECEIVED_TO_TAKEN, <int64_t> (self.now - self.arrival.stamp_ns), 1)
+        self.measured += 1
+
     cdef Source* source_of(self, const Header* header) noexcept nogil:
         cdef uint32_t key = <uint32_t> header.venue << 16 | header.stream
         cdef uint32_t index
@@ -152,6 +184,8 @@ cdef class Engine:
             if place != LATE or not self.began_anew(header, stream):
                 return
             place = RESTARTED
+        self.arrival.stamp = received.stamp
+        self.arrival.stamp_ns = received.receive_ns if received.receive_ns != 0 else self.now
         source = self.source_of(header)
         if unlikely(header.channel == SNAPSHOT_CHANNEL):
             if place != NEXT:
@@ -173,6 +207,8 @@ cdef class Engine:
         if unlikely(source.silent):
             self.hush(source, False)  # after the gap was looked at: what is LIVE now is so rightly
         self.incrementals(source, header, records)
+        if header.count and records[header.count - 1].kind <= ASK:
+            self.measure(header, records + header.count - 1)
 
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil:
         """Whether a late packet is a restarted publisher's whose epoch is not higher: its clock was set back, or it was
@@ -210,6 +246,7 @@ cdef class Engine:
         """Put a level of a book in order in the ring, which drain() keeps from being full."""
         cdef char* slot = ring_claim(self.ring)
         (<Record*> slot)[0] = record[0]
+        (<Arrival*> (slot + sizeof(Record)))[0] = self.arrival
         ring_publish(self.ring)
 
     cdef void drain(self, uint64_t keep) noexcept nogil:
@@ -365,7 +402,7 @@ cdef class Engine:
         book.state = STATE_LIVE
         book.reason = 0
         if whole:  # else the rest of the event is to come, and its end will publish the book
-            publish(self, book)
+            publish(self, book, NULL)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
@@ -380,9 +417,9 @@ cdef class Engine:
             if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
                 if silent:
                     self.stale_marks += 1
-                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, self.now)
+                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, self.now, &self.arrival)
                 else:
-                    publish(self, book)
+                    publish(self, book, NULL)
 
     cdef void tick(self) noexcept nogil:
         cdef uint32_t index
@@ -390,7 +427,7 @@ cdef class Engine:
         for index in range(self.source_count):
             if self.sources[index].whole_from != 0 and not self.sources[index].silent \
                     and self.steady - self.sources[index].heard_ns > self.silence_ns:
-                self.now = wall_ns()
+                self.begin()
                 self.hush(&self.sources[index], True)
         if self.audit != NULL:
             fflush(self.audit)
@@ -398,11 +435,10 @@ cdef class Engine:
     cdef int receive(self, Receiver receiver) noexcept nogil:
         cdef int count = receiver.receive(), index
         if count > 0:
-            self.now = wall_ns()
-            self.steady = steady_ns()
+            self.begin()
             for index in range(count):
                 self.packet(&receiver.received[index])
-            self.finish()
+            self.end()
         return count
 
     cdef int look(self, bint everywhere) noexcept nogil:
@@ -469,11 +505,10 @@ cdef class Engine:
         received.line = line
         if received.length:
             memcpy(packet, &data[0], received.length)
-        self.now = wall_ns()
-        self.steady = steady_ns()
         with nogil:
+            self.begin()
             self.packet(&received)
-            self.finish()
+            self.end()
 
     def check_silence(self):
         """Look for sources that fell silent, as run() does between packets."""

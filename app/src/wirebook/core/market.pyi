@@ -4,6 +4,8 @@ from typing import Any, Final, NamedTuple
 from numpy.typing import NDArray
 
 from wirebook.core.books import State
+from wirebook.core.latency import Stage
+from wirebook.core.transport import Stamp
 
 METRICS_NAMES: Final[tuple[str, ...]]
 
@@ -18,6 +20,8 @@ class Top(NamedTuple):
     exchange_ns: int
     receive_ns: int
     publish_ns: int
+    stamp: Stamp
+    arrival_ns: int
 
 class Symbol(NamedTuple):
     number: int
@@ -49,5 +53,7 @@ class MarketView:
     def top(self, symbol: int | str) -> Top: ...
     def depth(self, symbol: int | str) -> tuple[Top, list[tuple[int, int]], list[tuple[int, int]]]: ...
     def metrics(self) -> dict[str, int]: ...
+    def histograms(self) -> dict[str, tuple[list[int], int]]: ...
+    def latency(self) -> list[Stage]: ...
     @property
     def array(self) -> NDArray[Any]: ...

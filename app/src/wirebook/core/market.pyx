@@ -1,7 +1,8 @@
 """The market cache: what the book process knows, for any process of this host to read without asking it.
 
-One file in shared memory: a page of header, then a record of 512 bytes for each symbol behind a seqlock. The writer
-never waits for a reader. A reader copies a record and looks at its sequence before and after: it never gets a torn one.
+One file in shared memory: a page of header, then a record of 512 bytes for each symbol behind a seqlock, then the
+histograms of latency. The writer never waits for a reader. A reader copies a record and looks at its sequence before
+and after: it never gets a torn one.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from libc.stdint cimport UINT32_MAX
 from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE
 from posix.mman cimport mmap as c_mmap
@@ -22,9 +24,12 @@ from wirebook.core.atomics cimport (
 )
 from wirebook.core.books cimport DEPTH, STATE_EMPTY, Book, BookSet, Side, side_best, side_key, side_levels
 from wirebook.core.clock cimport steady_ns, wall_ns
+from wirebook.core.latency cimport HISTOGRAM_BINS, STAGES, Histogram
 from wirebook.core.records cimport NAME_BYTES, STOPPED, SYMBOLS, unlikely
 
 from wirebook.core.books import State
+from wirebook.core.latency import STAGE_NAMES, stage
+from wirebook.core.transport import Stamp
 from wirebook.errors import UserError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -57,7 +62,8 @@ class Top(NamedTuple):
     """A symbol's best bid and ask. Prices and quantities are integers, to be divided by 10 to the power of decimals.
 
     A side that is empty has None. `state` is a `State`, `reason` why it's STALE (`records.Reason`). Times are ns since
-    1970: of the venue, of the feed handler's receipt, and of the publication in the market cache.
+    1970: of the venue, of the feed handler's receipt, and of the publication in the market cache. `arrival_ns` is when
+    the packet came to this host, and `stamp` says who wrote that down; it is at most 4.29 s before `publish_ns`.
     """
 
     state: State
@@ -70,6 +76,8 @@ class Top(NamedTuple):
     exchange_ns: int
     receive_ns: int
     publish_ns: int
+    stamp: Stamp
+    arrival_ns: int
 
 
 class Symbol(NamedTuple):
@@ -80,6 +88,10 @@ class Symbol(NamedTuple):
     price_decimals: int
     quantity_decimals: int
     events: int
+
+
+cdef size_t length_for(uint32_t symbols) noexcept nogil:
+    return HEADER_BYTES + symbols * sizeof(MarketRecord) + STAGES * sizeof(Histogram)
 
 
 cdef str header_fault(const MarketHeader* header, size_t length):
@@ -96,7 +108,7 @@ cdef str header_fault(const MarketHeader* header, size_t length):
             f"has records of {header.record_bytes} bytes with {header.depth} levels, this reader expects "
             f"{sizeof(MarketRecord)} with {<int> DEPTH}: install the same release of wirebook on both sides"
         )
-    if not 0 < header.records <= SYMBOLS or length < HEADER_BYTES + header.records * sizeof(MarketRecord):
+    if not 0 < header.records <= SYMBOLS or length < length_for(header.records):
         return (
             f"says {header.records} records, but is {length} bytes long: the book process is still starting, "
             "or the file was damaged; restart wirebook book"
@@ -114,7 +126,7 @@ cdef class MarketWriter:
     def __cinit__(self, path, uint32_t symbols):
         self.fd = -1
         self.symbols = symbols
-        self.mapped = HEADER_BYTES + symbols * sizeof(MarketRecord)
+        self.mapped = length_for(symbols)
         self._open(str(path))
         os.posix_fallocate(self.fd, 0, self.mapped)  # a full tmpfs is an error here, not a SIGBUS later
         cdef void* address = c_mmap(NULL, self.mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, self.fd, 0)
@@ -125,11 +137,16 @@ cdef class MarketWriter:
         cdef uint32_t symbol
         for symbol in range(symbols):
             self.reset(self.records + symbol)
+        self.histograms = <Histogram*> (self.records + symbols)
+        memset(self.histograms, 0, STAGES * sizeof(Histogram))
         memset(self.header.metrics, 0, sizeof(self.header.metrics))
         self.header.version = MARKET_VERSION
         self.header.record_bytes = sizeof(MarketRecord)
         self.header.records = symbols
         self.header.depth = DEPTH
+        self.header.histograms = STAGES
+        self.header.histograms_at = HEADER_BYTES + symbols * sizeof(MarketRecord)
+        self.header.histogram_bins = HISTOGRAM_BINS
         self.header.start_ns = wall_ns()
         self.header.pid = os.getpid()
         self.beat()
@@ -175,8 +192,11 @@ cdef class MarketWriter:
         memset(&record.state, 0, sizeof(MarketRecord) - sizeof(uint32_t))
         store_release_32(&record.sequence, sequence + 2)
 
-    cdef void publish(self, BookSet* books, Book* book, uint8_t state, uint8_t reason, uint64_t now) noexcept nogil:
+    cdef void publish(self, BookSet* books, Book* book, uint8_t state, uint8_t reason, uint64_t now,
+                      const Arrival* arrival) noexcept nogil:
         cdef MarketRecord* record = self.records + book.symbol
+        # A NIC's clock that runs ahead of ours makes no negative age.
+        cdef uint64_t age = now - min(now, arrival.stamp_ns)
         cdef uint32_t sequence = record.sequence
         store_relaxed_32(&record.sequence, sequence + 1)
         fence_release()
@@ -188,6 +208,8 @@ cdef class MarketWriter:
         record.exchange_ns = book.exchange_ns
         record.receive_ns = book.receive_ns
         record.publish_ns = now
+        record.stamp = <uint8_t> arrival.stamp
+        record.stamp_age = <uint32_t> min(age, <uint64_t> UINT32_MAX)
         record.events += 1
         if unlikely(book.bid.depth_changed):
             record.bids = depth(books, &book.bid, record.bid_levels)
@@ -256,6 +278,7 @@ cdef class MarketView:
         self.header = <const MarketHeader*> &memory[0]
         self.records = <const MarketRecord*> (&memory[0] + HEADER_BYTES)
         self.symbols = self.header.records
+        self.stages = <const Histogram*> (self.records + self.symbols)
         self.numbers = {}
 
     cdef bint read(self, uint32_t symbol, MarketRecord* copy, size_t size) noexcept nogil:
@@ -335,14 +358,14 @@ cdef class MarketView:
         cdef MarketRecord copy
         # Before the record is read: a heartbeat seen afterwards may be a new writer's, and the record the old one's.
         cdef bint alive = self.is_alive()
-        if not self.read(number, &copy, 80):
-            return Top(State.STALE, STOPPED, 0, None, None, None, None, 0, 0, 0)
+        if not self.read(number, &copy, 88):
+            return unreadable()
         state, reason = state_of(&copy, alive)
         return Top(
             state, reason, copy.update_id,
             copy.bid_price if copy.bids else None, copy.bid_quantity if copy.bids else None,
             copy.ask_price if copy.asks else None, copy.ask_quantity if copy.asks else None,
-            copy.exchange_ns, copy.receive_ns, copy.publish_ns,
+            copy.exchange_ns, copy.receive_ns, copy.publish_ns, Stamp(copy.stamp), copy.publish_ns - copy.stamp_age,
         )
 
     def depth(self, symbol):
@@ -351,17 +374,31 @@ cdef class MarketView:
         cdef MarketRecord copy
         cdef bint alive = self.is_alive()  # before the record is read, as in top()
         if not self.read(number, &copy, sizeof(copy)):
-            return Top(State.STALE, STOPPED, 0, None, None, None, None, 0, 0, 0), [], []
+            return unreadable(), [], []
         state, reason = state_of(&copy, alive)
         bids = [(copy.bid_levels[2 * n], copy.bid_levels[2 * n + 1]) for n in range(copy.bids)]
         asks = [(copy.ask_levels[2 * n], copy.ask_levels[2 * n + 1]) for n in range(copy.asks)]
         bid, ask = (bids or [(None, None)])[0], (asks or [(None, None)])[0]
-        top = Top(state, reason, copy.update_id, *bid, *ask, copy.exchange_ns, copy.receive_ns, copy.publish_ns)
+        top = Top(
+            state, reason, copy.update_id, *bid, *ask, copy.exchange_ns, copy.receive_ns, copy.publish_ns,
+            Stamp(copy.stamp), copy.publish_ns - copy.stamp_age,
+        )
         return top, bids, asks
 
     def metrics(self):
         """The writer's counters, by name."""
         return {name: self.header.metrics[<int> index] for index, name in enumerate(METRICS_NAMES)}
+
+    def histograms(self):
+        """Counted so far for each stage, by name: (bins, negative), as lists that `latency.stage` takes."""
+        return {
+            name: (list(self.stages[<int> index].bins), self.stages[<int> index].negative)
+            for index, name in enumerate(STAGE_NAMES)
+        }
+
+    def latency(self):
+        """How long each stage took since the writer's start: a list of `latency.Stage`."""
+        return [stage(name, bins, negative) for name, (bins, negative) in self.histograms().items()]
 
     @property
     def array(self):
@@ -378,10 +415,16 @@ cdef class MarketView:
             ("update_id", "<u8"),
             ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
             ("exchange_ns", "<u8"), ("receive_ns", "<u8"), ("publish_ns", "<u8"), ("events", "<u8"),
-            ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("padding", "V6"), ("name", f"S{<int> NAME_BYTES}"),
+            ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("stamp", "u1"), ("padding", "V1"),
+            ("stamp_age", "<u4"), ("name", f"S{<int> NAME_BYTES}"),
             ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),
         ])
         return numpy.frombuffer(self.memory, dtype=record, count=self.symbols, offset=HEADER_BYTES)
+
+
+cdef object unreadable():
+    """Of a record whose writer died, or sleeps, in the middle of it."""
+    return Top(State.STALE, STOPPED, 0, None, None, None, None, 0, 0, 0, Stamp.STAMP_USER, 0)
 
 
 cdef tuple state_of(MarketRecord* copy, bint alive):
