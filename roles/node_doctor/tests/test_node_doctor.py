@@ -123,10 +123,35 @@ def test_the_boot_entry_and_the_running_command_line(booted: Tree) -> None:
     assert booted.status() == "PASS"
     booted.write("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro {CMDLINE} skew_tick=1\n")
     knob = booted.only()
-    assert (knob["status"], knob["reason"]) == ("FAIL", "the next boot will set it")
+    assert (knob["status"], knob["reason"]) == ("FAIL", "right now, but the next boot won't set it")
     assert (knob["running"], knob["boot"]) == ("has also skew_tick=1", "has also console=ttyS0")
     (booted.root / "boot/grub/grub.cfg").unlink()
-    assert booted.only()["reason"] == "neither running nor set for the next boot"
+    assert booted.only()["boot"] == "no /boot/grub/grub.cfg"
+
+
+def test_a_trial_boot_that_was_confirmed_is_as_the_boot_entry(booted: Tree) -> None:
+    booted.desire(
+        {"name": "cmdline as the boot entry", "probe": "boot_entry"},
+        {"name": "cmdline panic", "probe": "cmdline", "want": ["panic=10"]},
+    )
+    booted.write("/boot/grub/grub.cfg", GRUB_CFG.format("panic=10"))
+    line = "BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro console=ttyS0 panic=10"
+    booted.write("/proc/cmdline", f"{line} panic=10 wirebook.trial=0123abcd")
+    assert [knob["status"] for knob in booted.report()["knobs"]] == ["PASS", "PASS"]
+    booted.write("/proc/cmdline", f"{line} panic=10")
+    assert [knob["status"] for knob in booted.report()["knobs"]] == ["FAIL", "FAIL"]
+
+
+def test_during_a_trial_only_what_runs_counts(booted: Tree) -> None:
+    booted.desire(
+        {"name": "cmdline", "probe": "cmdline", "want": CMDLINE.split()},
+        {"name": "cmdline as the boot entry", "probe": "boot_entry"},
+    )
+    booted.write("/boot/grub/grub.cfg", GRUB_CFG.format(""))
+    assert [knob["status"] for knob in booted.report()["knobs"]] == ["FAIL", "FAIL"]
+    assert [knob["status"] for knob in booted.report("--now")["knobs"]] == ["PASS", "PASS"]
+    booted.write("/proc/cmdline", "ro")
+    assert [knob["status"] for knob in booted.report("--now")["knobs"]] == ["FAIL", "PASS"]
 
 
 def test_cmdline_with_quotes(booted: Tree) -> None:

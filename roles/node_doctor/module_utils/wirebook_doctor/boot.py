@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .cmdline import command_line
 from .host import Host
-
-# GRUB and the EFI stub add these by themselves.
-ADDED_AT_BOOT = frozenset({"BOOT_IMAGE", "initrd"})
-
-
-def command_line(text: str) -> list[str]:
-    """Split a kernel command line; double quotes protect white space (kernel-parameters.rst)."""
-    return [p for p in re.findall(r'(?:[^\s"]|"[^"]*")+', text) if key_of(p) not in ADDED_AT_BOOT]
-
-
-def key_of(parameter: str) -> str:
-    """Return the name of a kernel parameter; the kernel takes - and _ for the same."""
-    return parameter.partition("=")[0].replace("-", "_")
 
 
 def boot_command_line(host: Host) -> list[str] | None:

@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--role", action="append", default=[], metavar="ROLE", help="only this role's knobs (may be repeated)"
     )
     parser.add_argument(
+        "--now", action="store_true", help="judge what runs, not what the next boot will set (for a trial boot)"
+    )
+    parser.add_argument(
         "--desired", default="/etc/wirebook/desired.d", metavar="DIR", help="where the fragments are (%(default)s)"
     )
     parser.add_argument(
@@ -35,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     host = Host(arguments.root)
     try:
-        findings = [examine(host, knob) for knob in load_desired(host, arguments.desired, arguments.role)]
+        findings = [
+            examine(host, knob, now=arguments.now) for knob in load_desired(host, arguments.desired, arguments.role)
+        ]
     except DesiredStateError as error:
         print(f"node-doctor: {error}", file=sys.stderr)
         return 2

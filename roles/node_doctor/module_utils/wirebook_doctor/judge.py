@@ -18,8 +18,8 @@ def boot_file_reading(host: Host, knob: Knob, reading: Reading) -> Reading:
     return Reading(reading.running, reading.running_ok, boot, there)
 
 
-def examine(host: Host, knob: Knob) -> Finding:
-    """Read one knob and judge it."""
+def examine(host: Host, knob: Knob, *, now: bool = False) -> Finding:
+    """Read one knob and judge it; with `now` whatever the next boot will set."""
     container = host.container()
     foreign = bool(container) and knob.scope == "kernel"
     shared = f"this is a {container} container, and the knob is the machine's"
@@ -33,7 +33,7 @@ def examine(host: Host, knob: Knob) -> Finding:
         if boot != NO_BOOT_VALUE and not reading.boot_ok:
             return Finding(knob, FAIL, boot, NO_BOOT_VALUE, "the next boot won't set it")
         return Finding(knob, NOT_RUN, boot, NO_BOOT_VALUE, shared)
-    if reading.running_ok and reading.boot_ok in (True, None):
+    if reading.running_ok and (now or reading.boot_ok in (True, None)):
         return Finding(knob, PASS, reading.boot, reading.running, "")
     if reading.running_ok:
         reason = "right now, but the next boot won't set it"

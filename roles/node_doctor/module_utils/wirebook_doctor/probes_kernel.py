@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from .boot import NO_GRUB, boot_command_line, boot_sysctl, command_line, key_of, sysctl_path
+from .boot import NO_GRUB, boot_command_line, boot_sysctl, sysctl_path
+from .cmdline import command_line, differences, key_of, without_trial
 from .host import Host, cpu_set
 from .knobs import ABSENT, Knob, Probe, Reading
 
@@ -17,7 +18,7 @@ def probe_cmdline(host: Host, knob: Knob) -> Reading:
     """
     keys = {key_of(parameter) for parameter in knob.want}
     entry = boot_command_line(host)
-    running = [p for p in command_line(host.read("/proc/cmdline") or "") if key_of(p) in keys]
+    running = [p for p in without_trial(command_line(host.read("/proc/cmdline") or "")) if key_of(p) in keys]
     boot = [p for p in entry or [] if key_of(p) in keys]
     return Reading(
         running=" ".join(running) or ABSENT,
@@ -34,14 +35,14 @@ def probe_boot_entry(host: Host, knob: Knob) -> Reading:  # noqa: ARG001
     """
     entry = boot_command_line(host)
     if entry is None:
-        return Reading("not compared", running_ok=False, boot=NO_GRUB, boot_ok=False)
-    running = Counter(command_line(host.read("/proc/cmdline") or ""))
-    only_running, only_boot = running - Counter(entry), Counter(entry) - running
+        return Reading("not compared", running_ok=True, boot=NO_GRUB, boot_ok=False)
+    running = without_trial(command_line(host.read("/proc/cmdline") or ""))
+    only_boot, only_running = differences(entry, running)
     return Reading(
-        running=f"has also {' '.join(only_running.elements())}" if only_running else "nothing else",
-        running_ok=not only_running and not only_boot,
-        boot=f"has also {' '.join(only_boot.elements())}" if only_boot else "nothing else",
-        boot_ok=True,
+        running=f"has also {' '.join(only_running)}" if only_running else "nothing else",
+        running_ok=True,  # what runs is what was proven
+        boot=f"has also {' '.join(only_boot)}" if only_boot else "nothing else",
+        boot_ok=not only_running and not only_boot,
     )
 
 

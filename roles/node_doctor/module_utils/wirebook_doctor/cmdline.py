@@ -1,0 +1,44 @@
+"""Kernel command lines, as text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+# GRUB and the EFI stub add these by themselves.
+ADDED_AT_BOOT = frozenset({"BOOT_IMAGE", "initrd"})
+# What a trial boot has beside the command line on trial (role kernel_cmdline). Whatever ends in a panic starts anew
+# (kernel-parameters.txt; initramfs-tools(7) reads it too), and the dead-man timer runs in no boot without the word.
+TRIAL_KEY = "wirebook.trial"
+TRIAL_PANIC = "panic=10"
+
+
+def key_of(parameter: str) -> str:
+    """Return the name of a kernel parameter; the kernel takes - and _ for the same."""
+    return parameter.partition("=")[0].replace("-", "_")
+
+
+def command_line(text: str) -> list[str]:
+    """Split a kernel command line; double quotes protect white space (kernel-parameters.rst)."""
+    return [p for p in re.findall(r'(?:[^\s"]|"[^"]*")+', text) if key_of(p) not in ADDED_AT_BOOT]
+
+
+def trial_of(parameters: list[str]) -> str:
+    """Return the id of the trial that a kernel was started for; nothing if it was none."""
+    return next((p.partition("=")[2] for p in parameters if key_of(p) == TRIAL_KEY), "")
+
+
+def without_trial(parameters: list[str]) -> list[str]:
+    """Return a command line without what a trial boot adds: a host that passed its trial goes on with it."""
+    if not trial_of(parameters):
+        return parameters
+    rest = [p for p in parameters if key_of(p) != TRIAL_KEY]
+    # The one that the trial added is the last.
+    last = max((index for index, p in enumerate(rest) if p == TRIAL_PANIC), default=None)
+    return [p for index, p in enumerate(rest) if index != last]
+
+
+def differences(wanted: list[str], found: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is lacking and what is left over; order doesn't count, how often a parameter is there does."""
+    lacking, left_over = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+    return sorted(lacking.elements()), sorted(left_over.elements())
