@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wirebook_topology.derive import derive
 from ansible.module_utils.wirebook_topology.drawing import draw
-from ansible.module_utils.wirebook_topology.model import Host, Wish, derive, refusals
+from ansible.module_utils.wirebook_topology.model import Host, Wish
+from ansible.module_utils.wirebook_topology.refusals import refusals
 
 DOCUMENTATION = r"""
 module: topology_model
@@ -56,6 +58,11 @@ options:
     suboptions:
       mode: {type: str, default: host, choices: [host, chrony, ptp-software, ptp-hardware], description: Who steers it.}
       interface: {type: str, default: "", description: The interface that hears the grandmaster.}
+  accept_risk:
+    description: As topology_accept_risk.
+    type: list
+    elements: str
+    default: []
   name: {type: str, required: true, description: What the drawing calls the host.}
 author: wirebook
 """
@@ -132,6 +139,7 @@ def main() -> None:
                     "interface": {"type": "str", "default": ""},
                 },
             },
+            "accept_risk": {"type": "list", "elements": "str", "default": []},
             "name": {"type": "str", "required": True},
         },
         supports_check_mode=True,

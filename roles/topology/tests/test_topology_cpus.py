@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from wirebook_topology.cpus import format_cpus, parse_cpus
+from wirebook_topology.cpus import format_cpus, format_mask, parse_cpus
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_any_set_survives_being_written_and_read() -> None:
     for _ in range(500):
         cpus = {source.randrange(256) for _ in range(source.randrange(64))}
         assert parse_cpus(format_cpus(cpus)) == cpus
+
+
+@pytest.mark.parametrize(
+    ("cpus", "mask"),
+    [("0-1", "3"), ("", "0"), ("0,32", "1,00000001"), ("64", "1,00000000,00000000"), ("8-31", "ffffff00")],
+)
+def test_masks_are_written_as_the_kernel_prints_them(cpus: str, mask: str) -> None:
+    assert format_mask(parse_cpus(cpus)) == mask

@@ -9,7 +9,8 @@ from typing import Any
 from fake_host import add_default_route, add_nic, enable
 from wirebook_topology.drawing import draw
 from wirebook_topology.host import read_host
-from wirebook_topology.model import Host, Wish, refusals
+from wirebook_topology.model import Host, Wish
+from wirebook_topology.refusals import refusals
 
 HostFiles = Callable[..., Path]
 
@@ -23,6 +24,7 @@ def drawn(root: Path, **changes: Any) -> str:
         "management_nic": "",
         "data_nics": [],
         "clock": {"mode": "host"},
+        "accept_risk": [],
     }
     wish, host = Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root))
     assert refusals(wish, host) == []

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from fake_host import add_nic
+from wirebook_topology.derive import derive
 from wirebook_topology.host import read_host
-from wirebook_topology.model import Host, Wish, derive, refusals
+from wirebook_topology.model import Host, Wish
+from wirebook_topology.refusals import refusals
 
 HostFiles = Callable[..., Path]
 
@@ -24,6 +26,7 @@ def wish(**changes: Any) -> Wish:
         "management_nic": "",
         "data_nics": [],
         "clock": {"mode": "host"},
+        "accept_risk": [],
     }
     return Wish.from_inventory(inventory | changes)
 
@@ -190,6 +193,43 @@ def test_several_refusals_are_told_at_once(host_files: HostFiles) -> None:
     assert len(sentences) == 2
 
 
+def test_a_risk_is_one_that_is_known(host_files: HostFiles) -> None:
+    assert refused(host_files(), accept_risk=["idle=poll", "nosmap"]) == [
+        "topology_accept_risk has nosmap: take it out, or choose from "
+        "mitigations=off, idle=poll, kernel.sched_rt_runtime_us=-1."
+    ]
+
+
+def test_an_accepted_risk_is_set_and_its_price_told(host_files: HostFiles) -> None:
+    result = derived(host_files(), accept_risk=["idle=poll", "kernel.sched_rt_runtime_us=-1"])
+    assert result["kernel_cmdline"][4:] == ["idle=poll"]
+    assert [risk["parameter"] for risk in result["risks"]] == ["idle=poll", "kernel.sched_rt_runtime_us=-1"]
+    assert "never sleep" in result["risks"][0]["costs"]
+
+
+@pytest.mark.parametrize(
+    ("nic_node", "housekeeping", "reader", "expected"),
+    [
+        pytest.param(1, "0,2", "book", "2", id="beside the NIC"),
+        pytest.param(-1, "0,2", "book", "2", id="beside the reader"),
+        pytest.param(-1, "0,2", "", "0,2", id="node and reader unknown"),
+        pytest.param(1, "0-1", "", "0-1", id="no housekeeping CPU beside it"),
+    ],
+)
+def test_interrupts_of_a_data_nic(
+    host_files: HostFiles, nic_node: int, housekeeping: str, reader: str, expected: str
+) -> None:
+    root = host_files()
+    add_nic(root, "enp0s4", "0000:00:04.0", "igb", nic_node)
+    isolated = {"0,2": "1,3", "0-1": "2-3"}[housekeeping]
+    nic = {"name": "enp0s4", "pci": "0000:00:04.0", "reader": reader}
+    services = [{"name": "book", "cpu": 3}]
+    result = derived(
+        root, isolated_cpus=isolated, housekeeping_cpus=housekeeping, services=services, hugepages=[], data_nics=[nic]
+    )
+    assert result["data_nics"][0]["interrupt_cpus"] == expected
+
+
 def test_what_is_derived(host_files: HostFiles) -> None:
     result = derived(host_files())
     assert result["isolated"] == "2-3"
@@ -248,5 +288,7 @@ def test_the_iommu_is_for_vfio(host_files: HostFiles, iommu_table: str, use: str
             "allow_remote_node": False,
             "node": 1,
             "driver": "igb",
+            "phc": "",
+            "interrupt_cpus": "0-1",
         },
     ]

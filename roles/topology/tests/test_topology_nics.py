@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fake_host import ROUTE, add_default_route, add_nic, enable, stack, write
 from wirebook_topology.host import read_host
-from wirebook_topology.model import Host, Wish, refusals
+from wirebook_topology.model import Host, Wish
+from wirebook_topology.refusals import refusals
 
 HostFiles = Callable[..., Path]
 
@@ -26,6 +27,7 @@ def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> li
         "management_nic": "",
         "data_nics": [DATA | (nic or {})],
         "clock": {"mode": "host"},
+        "accept_risk": [],
     }
     return refusals(Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root)))
 
@@ -225,11 +227,9 @@ def test_vfio_would_take_the_clock_with_the_nic(host_files: HostFiles) -> None:
         ("host", ["systemd-timesyncd.service"], ""),
         ("host", ["chrony.service", "phc2sys@eno1.service"], "chrony.service and phc2sys@eno1.service"),
         ("host", ["chrony.service", "ptp4l@eno1.service"], ""),
-        ("chrony", ["chrony.service"], ""),
-        ("chrony", ["chrony.service", "ptp4l@eno1.service"], ""),
-        ("chrony", ["systemd-timesyncd.service"], "topology_clock (chrony) and systemd-timesyncd.service"),
-        ("ptp-hardware", ["chrony.service"], "topology_clock (ptp-hardware) and chrony.service"),
-        ("ptp-software", ["ptp4l@eno1.service"], "topology_clock (ptp-software) and ptp4l@eno1.service"),
+        # A mode of its own keeps the host's services away.
+        ("chrony", ["chrony.service", "systemd-timesyncd.service"], ""),
+        ("ptp-hardware", ["chrony.service", "phc2sys@eno1.service"], ""),
     ],
 )
 def test_the_clock_has_one_owner(host_files: HostFiles, mode: str, services: list[str], owners: str) -> None:

@@ -39,3 +39,13 @@ def format_cpus(cpus: Iterable[int]) -> str:
         else:
             ranges.append([cpu, cpu])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def format_mask(cpus: Iterable[int]) -> str:
+    """Return a set of CPUs as the kernel prints a mask (%*pb): hexadecimal words of 32 bits, the highest first."""
+    bits = sum(1 << cpu for cpu in set(cpus))
+    words = [f"{bits & 0xFFFFFFFF:x}"]
+    while bits := bits >> 32:
+        words[-1] = f"{int(words[-1], 16):08x}"
+        words.append(f"{bits & 0xFFFFFFFF:x}")
+    return ",".join(reversed(words))

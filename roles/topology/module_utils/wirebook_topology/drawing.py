@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .cpus import format_cpus
-from .model import Host, Nic, Node, Wish, clock_owners, derive, why_management
+from .derive import derive
+from .model import Host, Nic, Node, Wish
+from .refusals_clock import clock_owners
+from .refusals_nic import why_management
 
 # Cores side by side: with two threads and numbers of three digits such a line still fits 80 columns.
 CORES_IN_A_LINE = 4

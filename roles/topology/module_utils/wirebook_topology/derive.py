@@ -1,0 +1,92 @@
+"""Everything that follows from the model: what the other roles set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from .cpus import format_cpus, format_mask
+from .model import HUGEPAGE_SIZES_KB, RISKS, DataNic, Host, Hugepages, Nic, Wish
+
+
+def derive(wish: Wish, host: Host) -> dict[str, Any]:
+    """Return what the roles set, as the fact `topology_derived`; its fields are in the role's README."""
+    housekeeping = housekeeping_cpus(wish, host)
+    by_address = {nic.pci: nic for nic in host.nics}
+    return {
+        "isolated": format_cpus(wish.isolated),
+        "housekeeping": format_cpus(housekeeping),
+        "housekeeping_mask": format_mask(housekeeping),
+        "isolated_cpus": sorted(wish.isolated),
+        "kernel_cmdline": _kernel_cmdline(wish, host, housekeeping),
+        "hugepages": _hugepages(wish, host),
+        "services": {name: {"cpu": cpu, "node": host.node_of(cpu)} for name, cpu in wish.services},
+        "data_nics": [
+            {
+                **asdict(nic),
+                "node": by_address[nic.pci].node,
+                "driver": by_address[nic.pci].driver,
+                "phc": by_address[nic.pci].phc,
+                "interrupt_cpus": format_cpus(interrupt_cpus(nic, by_address[nic.pci], wish, host)),
+            }
+            for nic in wish.data_nics
+        ],
+        "clock": asdict(wish.clock),
+        "risks": [{"parameter": risk, "costs": RISKS[risk]} for risk in wish.accept_risk],
+    }
+
+
+def housekeeping_cpus(wish: Wish, host: Host) -> frozenset[int]:
+    """Return the CPUs for everything that has no CPU of its own."""
+    return host.online - wish.isolated if wish.housekeeping is None else wish.housekeeping
+
+
+def interrupt_cpus(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> frozenset[int]:
+    """Return the CPUs for a data NIC's interrupts: the housekeeping CPUs beside it, else beside its reader, else all.
+
+    Not the reader's own CPU: an interrupt there takes the time that the reader polls (the README of AF_XDP's xdpsock).
+    """
+    housekeeping = housekeeping_cpus(wish, host)
+    reader = dict(wish.services).get(asked.reader)
+    for node in (nic.node, None if reader is None else host.node_of(reader)):
+        beside = host.nodes[node].cpus & housekeeping if node in host.nodes else frozenset()
+        if beside:
+            return beside
+    return housekeeping
+
+
+def _hugepages(wish: Wish, host: Host) -> list[dict[str, Any]]:
+    """Return the pages of each node; nodes without 2 MiB pages are listed with 0, so that none are left over."""
+    asked = {(pages.node, pages.size) for pages in wish.hugepages}
+    none = [
+        Hugepages(node.number, "2M", 0)
+        for node in host.nodes.values()
+        if (node.number, "2M") not in asked and HUGEPAGE_SIZES_KB["2M"] in node.hugepage_sizes_kb
+    ]
+    return [
+        {"node": pages.node, "size": pages.size, "size_kb": pages.size_kb, "count": pages.count}
+        for pages in sorted([*wish.hugepages, *none], key=lambda pages: (pages.size_kb, pages.node))
+    ]
+
+
+def _kernel_cmdline(wish: Wish, host: Host, housekeeping: frozenset[int]) -> list[str]:
+    """Return the kernel's parameters; each is explained in docs/operations.md and kernel-parameters.rst."""
+    parameters = []
+    if wish.isolated:
+        isolated = format_cpus(wish.isolated)
+        parameters += [
+            f"isolcpus=managed_irq,domain,{isolated}",
+            f"nohz_full={isolated}",
+            f"rcu_nocbs={isolated}",
+            f"irqaffinity={format_cpus(housekeeping)}",
+        ]
+    # Of these only the boot is sure to find the contiguous memory (hugetlbpage.rst); per node since Linux 5.16.
+    gigantic = sorted((pages.node, pages.count) for pages in wish.hugepages if pages.size == "1G")
+    if gigantic:
+        parameters += ["hugepagesz=1G", "hugepages=" + ",".join(f"{node}:{count}" for node, count in gigantic)]
+    if any(nic.use == "vfio" for nic in wish.data_nics):
+        # Whether Intel's IOMMU is on by default is up to the kernel's build; AMD's always is. Passthrough (iommu=pt)
+        # spares the devices that the host keeps the translation.
+        parameters += (["intel_iommu=on"] if host.iommu == "intel" else []) + ["iommu=pt"]
+    # The other risks are sysctls, whose names have dots.
+    return parameters + [risk for risk in wish.accept_risk if "." not in risk]

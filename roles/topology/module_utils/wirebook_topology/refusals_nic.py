@@ -1,0 +1,129 @@
+"""What is refused of NICs: what would cut the host off, and what the NIC or the host can't do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .model import DataNic, Host, Nic, Wish
+
+# PCI drivers with AF_XDP zero-copy and the first Linux that has it: the driver table of docs.ebpf.io (AF_XDP,
+# up to 6.10) and the kernels after it. virtio-pci stands for virtio_net, stmmaceth and intel-eth-pci for stmmac.
+ZERO_COPY_SINCE = {
+    "gve": (6, 4),
+    "i40e": (4, 20),
+    "ice": (5, 5),
+    "igb": (6, 14),
+    "igc": (5, 14),
+    "intel-eth-pci": (5, 13),
+    "ixgbe": (4, 20),
+    "mlx5_core": (5, 3),
+    "nfp": (5, 18),
+    "stmmaceth": (5, 13),
+    "virtio-pci": (6, 11),
+}
+USES = {"kernel": "the kernel", "af_xdp": "AF_XDP", "vfio": "VFIO"}
+
+
+def nic_refusals(wish: Wish, host: Host) -> Iterator[str]:
+    """Yield why a NIC can't be used as asked."""
+    names = {name for nic in host.nics for name in (nic.name, *nic.uppers) if name}
+    if wish.management_nic and wish.management_nic not in names:
+        yield (
+            f"The host has no NIC {wish.management_nic}, but {', '.join(sorted(names)) or 'none at all'}: "
+            "change topology_management_nic."
+        )
+    by_address = {nic.pci: nic for nic in host.nics}
+    for asked in wish.data_nics:
+        nic = by_address.get(asked.pci)
+        if nic is None:
+            yield (
+                f"The host has no NIC at PCI address {asked.pci}, but at {', '.join(sorted(by_address)) or 'none'}: "
+                f"change the address of {asked.name} in topology_data_nics."
+            )
+            continue
+        yield from _management_refusals(asked, wish, host)
+        yield from _reader_refusals(asked, nic, wish, host)
+        if asked.use == "vfio" and not host.iommu:
+            yield (
+                f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
+                "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
+            )
+        yield from _zero_copy_refusals(asked, nic, host)
+
+
+def why_management(nic: Nic, wish: Wish, host: Host) -> str:
+    """Return why the host is managed by a NIC ("carries a default route"), or "" if it isn't."""
+    for name in (nic.name, *nic.uppers):
+        below = "" if name == nic.name else f"lies below {name}, which "
+        if name and name == wish.management_nic:
+            return f"{below}is topology_management_nic"
+        if name in host.default_route:
+            return f"{below}carries a default route"
+        if name in host.ssh:
+            return f"{below}carries the SSH session"
+    return ""
+
+
+def _management_refusals(asked: DataNic, wish: Wish, host: Host) -> Iterator[str]:
+    if asked.use == "kernel":
+        return
+    managing = [(nic, why) for nic in host.nics if (why := why_management(nic, wish, host))]
+    own = next((why for nic, why in managing if nic.pci == asked.pci), "")
+    if own:
+        yield (
+            f"{asked.name} can't be for {USES[asked.use]}, since it {own}: "
+            "set its use to kernel in topology_data_nics, or manage the host by another NIC."
+        )
+        return
+    # VFIO takes a group as a whole (Documentation/driver-api/vfio.rst); AF_XDP leaves the device to its driver.
+    groups = {nic.iommu_group for nic in host.nics if nic.pci == asked.pci and nic.iommu_group}
+    for nic, why in managing if asked.use == "vfio" else []:
+        if nic.iommu_group in groups:
+            yield (
+                f"{asked.name} can't be for VFIO, since {nic.name} is in the same IOMMU group {nic.iommu_group} and "
+                f"{why}: put one of them into another slot, or set its use to kernel or af_xdp in topology_data_nics."
+            )
+
+
+def _reader_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator[str]:
+    cpus = dict(wish.services)
+    if not asked.reader:
+        return
+    if asked.reader not in cpus:
+        yield (
+            f"The reader {asked.reader} of {asked.name} isn't in topology_services: "
+            "add it there, or change the reader in topology_data_nics."
+        )
+    # Every packet would cross the link between the sockets, and so would every poll of its queue.
+    elif nic.node not in (-1, host.node_of(cpus[asked.reader])) and not asked.allow_remote_node:
+        yield (
+            f"{asked.name} is on node {nic.node} but its reader {asked.reader} on node "
+            f"{host.node_of(cpus[asked.reader])}: give the reader a CPU of node {nic.node}, or allow it with "
+            f"allow_remote_node: true in topology_data_nics."
+        )
+
+
+def _zero_copy_refusals(asked: DataNic, nic: Nic, host: Host) -> Iterator[str]:
+    if not asked.zero_copy:
+        return
+    if asked.use != "af_xdp":
+        yield (
+            f"zero_copy of {asked.name} is for AF_XDP, but its use is {asked.use}: "
+            "change one of them in topology_data_nics."
+        )
+    # What VFIO has now goes back to its own driver first, and nobody knows which that is.
+    elif nic.driver and nic.driver != "vfio-pci":
+        since = ZERO_COPY_SINCE.get(nic.driver)
+        release = tuple(int(number) for number in re.findall(r"\d+", host.kernel)[:2])
+        if since is None:
+            yield (
+                f"The driver {nic.driver} of {asked.name} has no AF_XDP zero-copy: set zero_copy to false in "
+                f"topology_data_nics, or take a NIC with one of {', '.join(ZERO_COPY_SINCE)}."
+            )
+        elif release < since:
+            yield (
+                f"The driver {nic.driver} of {asked.name} has AF_XDP zero-copy from Linux {since[0]}.{since[1]} on, "
+                f"and the host runs {host.kernel}: "
+                "set zero_copy to false in topology_data_nics, or boot a newer kernel."
+            )
