@@ -48,6 +48,13 @@ options:
     description: Values in the running kernel, by key. The file for the next boot is one of O(files).
     type: dict
     default: {}
+  values:
+    description:
+      - Values in the running kernel, by the path of a file below C(/sys). One of O(files) sets them at the next boot.
+      - Masks of CPUs are compared as numbers, of a choice such as C(always [madvise] never) the chosen word.
+      - A file that isn't there is left out.
+    type: dict
+    default: {}
   desired:
     description: The directory of the fragments.
     type: path
@@ -79,6 +86,11 @@ EXAMPLES = r"""
 RETURN = r"""
 changed_paths:
   description: The files that were written or removed, the fragment too.
+  type: list
+  elements: str
+  returned: always
+changed_values:
+  description: The paths whose values were off.
   type: list
   elements: str
   returned: always
@@ -155,18 +167,46 @@ UNITS = Path("/etc/systemd/system")
 UNIT_TYPES = frozenset({".mount", ".path", ".service", ".socket", ".target", ".timer"})
 
 
-def note(journal: Journal, role: str, files: list[File], sysctls: dict[str, str]) -> None:
+def note(journal: Journal, role: str, files: list[File], values: list[Path]) -> None:
     """Note what is there before it is changed; a template's instances (NAME@.service) are for the role to note."""
     for file in files:
         journal.note(role, "file", str(file.path))
         if file.path.parent == UNITS and file.path.suffix in UNIT_TYPES and not file.path.stem.endswith("@"):
             journal.note(role, "unit", file.path.name)
-    for key in sysctls:
-        journal.note(role, "value", str(sysctl_path(key)))
+    for path in values:
+        journal.note(role, "value", str(path))
 
 
-class SysctlError(Exception):
+class ValueRefusedError(Exception):
     """The running kernel can't have a value; the text is a sentence for the operator."""
+
+
+def running_value(path: Path) -> str | None:
+    """Return a value's text, of a choice the chosen word; None where the kernel has no such file."""
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    _, bracket, rest = text.partition("[")
+    return rest.partition("]")[0] if bracket else text
+
+
+def is_same(path: Path, left: str, right: str) -> bool:
+    """Whether two values are the same; masks of CPUs, which the kernel pads, are compared as numbers."""
+    if path.name == "cpumask":
+        return int(left.replace(",", ""), 16) == int(right.replace(",", ""), 16)
+    return left == right
+
+
+def set_value(path: Path, value: str) -> None:
+    """Write a value and read it back."""
+    try:
+        path.write_text(f"{value}\n")
+    except OSError as error:
+        raise ValueRefusedError(f"The kernel refuses {value} for {path} ({error.strerror}): choose another.") from error
+    found = running_value(path)
+    if found is None or not is_same(path, found, value):
+        raise ValueRefusedError(f"The kernel made {found} of {value} in {path}: choose another value.")
 
 
 def set_sysctl(key: str, value: str) -> None:
@@ -175,10 +215,12 @@ def set_sysctl(key: str, value: str) -> None:
     try:
         path.write_text(f"{value}\n")
     except OSError as error:
-        raise SysctlError(f"The kernel refuses {key} = {value} ({error.strerror}): choose another value.") from error
+        raise ValueRefusedError(
+            f"The kernel refuses {key} = {value} ({error.strerror}): choose another value."
+        ) from error
     found = running_sysctl(key)
     if found != value:
-        raise SysctlError(f"The kernel made {key} = {found} of {value}: choose another value.")
+        raise ValueRefusedError(f"The kernel made {key} = {found} of {value}: choose another value.")
 
 
 def running_sysctl(key: str) -> str:
@@ -186,7 +228,7 @@ def running_sysctl(key: str) -> str:
     try:
         return " ".join(sysctl_path(key).read_text().split())
     except FileNotFoundError:
-        raise SysctlError(f"The running kernel has no sysctl {key}: boot one of Debian's own kernels.") from None
+        raise ValueRefusedError(f"The running kernel has no sysctl {key}: boot one of Debian's own kernels.") from None
 
 
 def sysctl_path(key: str) -> Path:
@@ -213,6 +255,7 @@ def main() -> None:
             },
             "knobs": {"type": "list", "elements": "dict", "default": []},
             "sysctls": {"type": "dict", "default": {}},
+            "values": {"type": "dict", "default": {}},
             "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
             "journal": {"type": "path", "default": str(FOLDER)},
         },
@@ -246,19 +289,33 @@ def main() -> None:
         running = {key: running_sysctl(key) for key in arguments["sysctls"]}
         sysctls = {key: str(value) for key, value in arguments["sysctls"].items() if running[key] != str(value)}
         diff += [{"before": f"{key} = {running[key]}\n", "after": f"{key} = {sysctls[key]}\n"} for key in sysctls]
+        found = {Path(path): running_value(Path(path)) for path in arguments["values"]}
+        values = {
+            path: str(arguments["values"][str(path)])
+            for path, text in found.items()
+            if text is not None and not is_same(path, text, str(arguments["values"][str(path)]))
+        }
+        diff += [{"before": f"{path} {found[path]}\n", "after": f"{path} {values[path]}\n"} for path in values]
         if not module.check_mode:
-            note(Journal(Path(arguments["journal"])), arguments["role"], off, sysctls)
+            written = [*map(sysctl_path, sysctls), *values]
+            note(Journal(Path(arguments["journal"])), arguments["role"], off, written)
             for path in stale:
                 path.unlink()
             for file in off:
                 file.write()
             for key, value in sysctls.items():
                 set_sysctl(key, value)
-    except (SysctlError, JournalError) as error:
+            for path, value in values.items():
+                set_value(path, value)
+    except (ValueRefusedError, JournalError) as error:
         module.fail_json(msg=str(error))
     changed = [*map(str, stale), *(str(file.path) for file in off)]
     module.exit_json(
-        changed=bool(changed or sysctls), changed_paths=changed, changed_sysctls=sorted(sysctls), diff=diff
+        changed=bool(changed or sysctls or values),
+        changed_paths=changed,
+        changed_sysctls=sorted(sysctls),
+        changed_values=sorted(map(str, values)),
+        diff=diff,
     )
 
 

@@ -33,6 +33,7 @@ class Host:
         *,
         check: bool = False,
         sysctls: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
         within: Sequence[str] = (),
         **options: Any,
     ) -> dict[str, Any]:
@@ -44,10 +45,15 @@ class Host:
             "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
             "knobs": [{"name": "k"}],
             "sysctls": sysctls or {},
+            "values": {str(self.root / name): value for name, value in (values or {}).items()},
             "_ansible_check_mode": check,
             "_ansible_diff": True,
         }
         return run_module("node_doctor/library/dropins.py", arguments, within)
+
+    def journal(self) -> list[str]:
+        """Return the journal's entries."""
+        return [path.read_text() for path in (self.root / "journal").rglob("*.json")]
 
 
 @pytest.fixture
@@ -160,3 +166,17 @@ def test_what_was_there_is_noted_once(host: Host) -> None:
         ("folder", "desired.d"): None,
         ("file", "desired.d/sysctl.json"): None,
     }
+
+
+def test_a_value_is_written_where_it_is_off_and_noted(host: Host) -> None:
+    values = {"cpumask": "3", "enabled": "madvise", "absent": "1"}
+    (host.root / "cpumask").write_text("0000000f\n")
+    (host.root / "enabled").write_text("always [madvise] never\n")
+    assert host.write({}, values=values, check=True)["changed_values"] == [str(host.root / "cpumask")]
+    assert (host.root / "cpumask").read_text() == "0000000f\n"
+    assert host.write({}, values=values)["changed_values"] == [str(host.root / "cpumask")]
+    assert (host.root / "cpumask").read_text() == "3\n"
+    (noted,) = [entry for entry in map(json.loads, host.journal()) if entry["kind"] == "value"]
+    assert (noted["key"], noted["before"]) == (str(host.root / "cpumask"), "0000000f")
+    (host.root / "cpumask").write_text("00000003\n")
+    assert not host.write({}, values=values)["changed"]

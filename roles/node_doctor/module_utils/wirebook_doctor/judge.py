@@ -24,6 +24,8 @@ def examine(host: Host, knob: Knob, *, now: bool = False) -> Finding:
     foreign = bool(container) and knob.scope == "kernel"
     shared = f"this is a {container} container, and the knob is the machine's"
     try:
+        if "needs" in knob.spec and not host.path(knob.spec["needs"]).exists():
+            raise CannotProbeError(knob.argument("lacking"))
         reading = boot_file_reading(host, knob, PROBES[knob.probe].read(host, knob))
     except CannotProbeError as error:
         return Finding(knob, NOT_RUN, NO_BOOT_VALUE, NO_BOOT_VALUE, shared if foreign else str(error))

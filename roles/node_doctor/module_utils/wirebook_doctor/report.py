@@ -32,6 +32,7 @@ def as_json(findings: list[Finding], host: Host) -> str:
                     "reason": finding.reason,
                     "source": finding.knob.source,
                     "breaks": finding.knob.breaks,
+                    "risk": finding.knob.spec.get("risk", ""),
                 }
                 for finding in findings
             ],
@@ -62,6 +63,7 @@ def as_table(findings: list[Finding]) -> str:
                 f"next boot {finding.boot}, running {finding.running}.",
                 f"     {finding.knob.breaks} [{finding.knob.source}]",
             ]
+    lines += [f"RISK {f.knob.name}: {f.knob.spec['risk']}" for f in findings if "risk" in f.knob.spec]
     not_run: dict[str, list[str]] = {}
     for finding in findings:
         if finding.status == NOT_RUN:

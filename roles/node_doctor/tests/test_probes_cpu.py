@@ -1,0 +1,92 @@
+"""Probes of interrupts, kernel threads and masks, on trees of files that stand for hosts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tree import Tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+MASKS = [("3\n", "PASS"), ("00000003\n", "PASS"), ("f\n", "FAIL"), ("1,00000003", "FAIL")]
+
+
+@pytest.mark.parametrize(("text", "status"), MASKS)
+def test_a_mask_is_compared_as_a_set(tree: Tree, text: str, status: str) -> None:
+    tree.write("/proc/irq/default_smp_affinity", text)
+    tree.desire({"name": "m", "probe": "cpumask", "path": "/proc/irq/default_smp_affinity", "want": "0-1"})
+    assert tree.status() == status
+
+
+@pytest.fixture
+def interrupts(tree: Tree) -> Tree:
+    """Return a host with an interrupt of a NIC, one that nobody handles, and one that the kernel manages itself."""
+    tree.write("/proc/irq/24/effective_affinity_list", "1\n")
+    tree.write("/proc/irq/24/enp0s4-rx-0/x", "")
+    tree.write("/proc/irq/2/effective_affinity_list", "3\n")
+    tree.write("/proc/irq/30/smp_affinity_list", "3\n")
+    tree.write("/proc/irq/30/effective_affinity_list", "\n")
+    tree.write("/proc/irq/30/nvme0q4/x", "")
+    tree.write("/run/refused.json", "[30]")
+    tree.write("/sys/bus/pci/devices/0000:00:04.0/msi_irqs/24", "msix")
+    tree.desire({"name": "i", "probe": "interrupts", "want": "0-1", "refused": "/run/refused.json"})
+    return tree
+
+
+def test_interrupts_are_on_housekeeping_cpus(interrupts: Tree) -> None:
+    assert interrupts.status() == "PASS"
+    interrupts.write("/proc/irq/24/effective_affinity_list", "2\n")
+    assert (interrupts.only()["status"], interrupts.only()["running"]) == ("FAIL", "24 (enp0s4-rx-0) on 2")
+
+
+def test_an_interrupt_that_the_kernel_does_not_manage_is_off(interrupts: Tree) -> None:
+    interrupts.write("/run/refused.json", "[]")
+    assert interrupts.only()["running"] == "30 (nvme0q4) on 3"
+
+
+def test_the_interrupts_of_a_nic(interrupts: Tree) -> None:
+    knob = {"name": "i", "probe": "interrupts", "pci": "0000:00:04.0"}
+    interrupts.desire(knob | {"want": "1"})
+    assert interrupts.status() == "PASS"
+    interrupts.desire(knob | {"want": "0"})
+    assert interrupts.only()["running"] == "24 (enp0s4-rx-0) on 1"
+    interrupts.desire(knob | {"want": "0", "pci": "0000:00:08.0"})
+    assert interrupts.only()["running"] == "no interrupt has a handler: the interface is down"
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpus", "status"),
+    [
+        pytest.param(0x00200000, "0-1", "PASS", id="unbound, on housekeeping CPUs"),
+        pytest.param(0x00200000, "0-3", "FAIL", id="unbound, anywhere"),
+        pytest.param(0x04200000, "3", "PASS", id="bound to a CPU by the kernel"),
+        pytest.param(0, "0-3", "PASS", id="not a kernel thread"),
+    ],
+)
+def test_kernel_threads(tree: Tree, flags: int, cpus: str, status: str) -> None:
+    tree.write("/proc/17/stat", f"17 (rcuop/2 (x) y) S 2 0 0 0 -1 {flags} 0 0\n")
+    tree.write("/proc/17/status", f"Name:\trcuop/2\nCpus_allowed_list:\t{cpus}\n")
+    tree.desire({"name": "k", "probe": "kernel_threads", "want": "0-1"})
+    assert tree.status() == status
+
+
+def test_what_the_machine_lacks_is_not_run(tree: Tree) -> None:
+    knob = {"name": "g", "probe": "text", "path": "/sys/x/governor", "want": "performance"}
+    tree.desire(knob | {"needs": "/sys/x", "lacking": "no x"})
+    assert (tree.only()["status"], tree.only()["reason"]) == ("NOT-RUN", "no x")
+    tree.write("/sys/x/governor", "powersave\n")
+    assert tree.status() == "FAIL"
+
+
+def test_an_accepted_risk_is_repeated_every_time(tree: Tree) -> None:
+    tree.write("/x", "1\n")
+    tree.desire({"name": "r", "probe": "text", "path": "/x", "want": "1", "risk": "It runs hot."})
+    assert "\nRISK r: It runs hot." in tree.run().stdout
+    assert tree.only()["risk"] == "It runs hot."
+    assert json.loads(tree.run("--json").stdout)["fail"] == 0
