@@ -27,11 +27,10 @@ def test_a_mask_is_compared_as_a_set(tree: Tree, text: str, status: str) -> None
 @pytest.fixture
 def interrupts(tree: Tree) -> Tree:
     """Return a host with an interrupt of a NIC, one that nobody handles, and one that the kernel manages itself."""
-    tree.write("/proc/irq/24/effective_affinity_list", "1\n")
+    tree.write("/proc/irq/24/smp_affinity_list", "1\n")
     tree.write("/proc/irq/24/enp0s4-rx-0/x", "")
-    tree.write("/proc/irq/2/effective_affinity_list", "3\n")
+    tree.write("/proc/irq/2/smp_affinity_list", "3\n")
     tree.write("/proc/irq/30/smp_affinity_list", "3\n")
-    tree.write("/proc/irq/30/effective_affinity_list", "\n")
     tree.write("/proc/irq/30/nvme0q4/x", "")
     tree.write("/run/refused.json", "[30]")
     tree.write("/sys/bus/pci/devices/0000:00:04.0/msi_irqs/24", "msix")
@@ -41,7 +40,7 @@ def interrupts(tree: Tree) -> Tree:
 
 def test_interrupts_are_on_housekeeping_cpus(interrupts: Tree) -> None:
     assert interrupts.status() == "PASS"
-    interrupts.write("/proc/irq/24/effective_affinity_list", "2\n")
+    interrupts.write("/proc/irq/24/smp_affinity_list", "2\n")
     assert (interrupts.only()["status"], interrupts.only()["running"]) == ("FAIL", "24 (enp0s4-rx-0) on 2")
 
 
@@ -90,3 +89,18 @@ def test_an_accepted_risk_is_repeated_every_time(tree: Tree) -> None:
     assert "\nRISK r: It runs hot." in tree.run().stdout
     assert tree.only()["risk"] == "It runs hot."
     assert json.loads(tree.run("--json").stdout)["fail"] == 0
+
+
+def test_a_value_of_several_files_and_their_lines_for_the_next_boot(tree: Tree) -> None:
+    paths = ["/sys/cpu2/governor", "/sys/cpu3/governor"]
+    for path in paths:
+        tree.write(path, "performance\n")
+    tree.write("/etc/cpu.conf", "a\nb\n")
+    knob = {"name": "g", "probe": "text", "paths": paths, "want": "performance", "boot_file": "/etc/cpu.conf"}
+    tree.desire(knob | {"boot_line": ["a", "b"]})
+    assert tree.status() == "PASS"
+    tree.write(paths[1], "powersave\n")
+    assert (tree.only()["status"], tree.only()["running"]) == ("FAIL", "/sys/cpu3/governor powersave")
+    tree.write(paths[1], "performance\n")
+    tree.desire(knob | {"boot_line": ["a", "c"]})
+    assert (tree.only()["status"], tree.only()["boot"]) == ("FAIL", "/etc/cpu.conf lacks 'c'")

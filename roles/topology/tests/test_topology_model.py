@@ -290,5 +290,6 @@ def test_the_iommu_is_for_vfio(host_files: HostFiles, iommu_table: str, use: str
             "driver": "igb",
             "phc": "",
             "interrupt_cpus": "0-1",
+            "interrupt_cpus_list": [0, 1],
         },
     ]

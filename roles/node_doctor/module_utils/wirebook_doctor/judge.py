@@ -11,11 +11,12 @@ def boot_file_reading(host: Host, knob: Knob, reading: Reading) -> Reading:
     """Add what the next boot will set, for knobs that say which line of which file does it."""
     if "boot_file" not in knob.spec or reading.boot_ok is not None:
         return reading
-    name, line = knob.spec["boot_file"], str(knob.argument("boot_line"))
+    name, lines = knob.spec["boot_file"], knob.argument("boot_line")
     text = host.read(name)
-    there = text is not None and line in (entry.strip() for entry in text.splitlines())
-    boot = describe(knob.want) if there else f"{name} {'is absent' if text is None else f'lacks {line!r}'}"
-    return Reading(reading.running, reading.running_ok, boot, there)
+    there = {entry.strip() for entry in (text or "").splitlines()}
+    lacking = [line for line in ([lines] if isinstance(lines, str) else lines) if line not in there]
+    boot = f"{name} {'is absent' if text is None else f'lacks {lacking[0]!r}'}" if lacking else describe(knob.want)
+    return Reading(reading.running, reading.running_ok, boot, not lacking)
 
 
 def examine(host: Host, knob: Knob, *, now: bool = False) -> Finding:

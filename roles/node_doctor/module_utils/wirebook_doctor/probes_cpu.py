@@ -37,18 +37,18 @@ def probe_cpumask(host: Host, knob: Knob) -> Reading:
 def interrupts(host: Host) -> Iterator[tuple[str, str, frozenset[int]]]:
     """Yield number, name and CPUs of each interrupt that has a handler (core-api/irq/irq-affinity.rst).
 
-    The effective affinity is where it is delivered; where it isn't told, the affinity that was set counts.
+    The CPUs are those that it may be delivered to: the effective one is among them, but for an interrupt that moves
+    only when it comes the next time.
     """
     for folder in sorted(host.path("/proc/irq").glob("[0-9]*"), key=lambda path: int(path.name)):
         names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
         if names:
-            place = f"/proc/irq/{folder.name}"
-            text = host.read(f"{place}/effective_affinity_list") or host.read(f"{place}/smp_affinity_list") or ""
+            text = host.read(f"/proc/irq/{folder.name}/smp_affinity_list") or ""
             yield folder.name, names[0], cpu_set(text)
 
 
 def probe_interrupts(host: Host, knob: Knob) -> Reading:
-    """Compare where interrupts are delivered: all of them, or those of the PCI device `pci`, only on CPUs of `want`.
+    """Compare where interrupts may be delivered, all or those of the PCI device `pci`: only on CPUs of `want`.
 
     What the kernel manages itself (the file `refused` lists it) is for isolcpus=managed_irq.
     """

@@ -76,13 +76,20 @@ def probe_hugepages(host: Host, knob: Knob) -> Reading:
 
 
 def probe_text(host: Host, knob: Knob) -> Reading:
-    """Compare a file's whole text; of a choice ("always [madvise] never") the chosen word."""
-    text = host.read(knob.argument("path"))
+    """Compare a file's whole text, or that of several; of a choice ("always [madvise] never") the chosen word."""
+    paths = knob.spec["paths"] if "paths" in knob.spec else [knob.argument("path")]
+    found = {path: _chosen(host.read(path)) for path in paths}
+    off = {path: text for path, text in found.items() if text != str(knob.want)}
+    if len(paths) == 1 or not off:
+        return Reading(next(iter(found.values())), running_ok=not off)
+    return Reading("; ".join(f"{path} {text}" for path, text in off.items()), running_ok=False)
+
+
+def _chosen(text: str | None) -> str:
     if text is None:
-        return Reading(ABSENT, running_ok=False)
+        return ABSENT
     choice = re.search(r"\[([^\]]+)\]", text)
-    text = choice.group(1) if choice else text
-    return Reading(text, running_ok=text == str(knob.want))
+    return choice.group(1) if choice else text
 
 
 def probe_mount(host: Host, knob: Knob) -> Reading:

@@ -16,23 +16,27 @@ def derive(wish: Wish, host: Host) -> dict[str, Any]:
     return {
         "isolated": format_cpus(wish.isolated),
         "housekeeping": format_cpus(housekeeping),
+        "housekeeping_cpus": sorted(housekeeping),
         "housekeeping_mask": format_mask(housekeeping),
         "isolated_cpus": sorted(wish.isolated),
         "kernel_cmdline": _kernel_cmdline(wish, host, housekeeping),
         "hugepages": _hugepages(wish, host),
         "services": {name: {"cpu": cpu, "node": host.node_of(cpu)} for name, cpu in wish.services},
-        "data_nics": [
-            {
-                **asdict(nic),
-                "node": by_address[nic.pci].node,
-                "driver": by_address[nic.pci].driver,
-                "phc": by_address[nic.pci].phc,
-                "interrupt_cpus": format_cpus(interrupt_cpus(nic, by_address[nic.pci], wish, host)),
-            }
-            for nic in wish.data_nics
-        ],
+        "data_nics": [_data_nic(asked, by_address[asked.pci], wish, host) for asked in wish.data_nics],
         "clock": asdict(wish.clock),
         "risks": [{"parameter": risk, "costs": RISKS[risk]} for risk in wish.accept_risk],
+    }
+
+
+def _data_nic(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> dict[str, Any]:
+    cpus = interrupt_cpus(asked, nic, wish, host)
+    return {
+        **asdict(asked),
+        "node": nic.node,
+        "driver": nic.driver,
+        "phc": nic.phc,
+        "interrupt_cpus": format_cpus(cpus),
+        "interrupt_cpus_list": sorted(cpus),
     }
 
 
