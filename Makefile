@@ -144,7 +144,7 @@ test: ## all of the above, one after another; what CI runs
 QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -ge 13 ] 2>/dev/null && echo qemu-system-x86)
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
-PACKAGES_app := gcc libc6-dev python3-dev
+PACKAGES_app := gcc libc6-dev python3-dev clang libbpf-dev libxdp-dev
 PACKAGES_test := shellcheck tshark podman runc mmdebstrap debian-archive-keyring
 
 .cache/packages-%: Makefile | .cache

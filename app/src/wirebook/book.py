@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
-from wirebook import transports
+from wirebook import capabilities, transports
 from wirebook.config import Config
 from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.engine import Engine, memory_bytes
 from wirebook.core.market import MarketWriter
 from wirebook.core.memory import Arena, lock_memory, locked_bytes, status_bytes
+from wirebook.feed.status import StatusFile
 from wirebook.notify import notify, watchdog_interval
+from wirebook.transports import Reception
 
 _TURN_SECONDS = 0.1
 """How long the engine runs before it looks at signals, metrics and the watchdog: a stop takes no longer than this."""
@@ -33,46 +36,70 @@ def run(config: Config, audit: Path | None = None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    engine = _engine(config, audit)
+    if config.book.cpu >= 0:  # first: memory comes from the node of the CPU that asks for it
+        cpu.pin(config.book.cpu, "book.cpu")
+        _log.info("pinned to CPU %d", config.book.cpu)
+    reception = transports.receivers(config)
+    engine = _engine(config, reception, audit)
+    # All is open now. Whatever gets into this process later, it can't touch the host's network.
+    capabilities.drop("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF")
+    status = StatusFile(Path(config.market.path), "transport")
     cpu.freeze_gc()
     notify("READY=1")
     _log.info("ready")
     watchdog = watchdog_interval() or _STATUS_SECONDS
-    due = 0.0
+    due = status_due = 0.0
     try:
         while not stopping:
             engine.run(_TURN_SECONDS)
             now = time.monotonic()
+            if now >= status_due:
+                status.write(_status(config, reception))
+                status_due = now + 1.0
             if now >= due:
                 notify(f"WATCHDOG=1\nSTATUS={engine.live()} books live")
                 due = now + watchdog
     finally:
         notify("STOPPING=1")
         engine.market.close()
+        status.remove()
+        for receiver in reception.receivers:
+            receiver.close()
     _log.info("stopped: %s", ", ".join(f"{name} {value}" for name, value in engine.counters().items() if value))
 
 
-def _engine(config: Config, audit: Path | None) -> Engine:
+def _status(config: Config, reception: Reception) -> dict[str, int | float | bool | str]:
+    """What `wirebook top` and the exporter tell about the transport."""
+    totals: Counter[str] = Counter()
+    for receiver in reception.receivers:
+        totals.update(receiver.counters())
+    return {
+        "asked": config.transport.kind,
+        "kind": reception.kind,
+        "how": reception.how,
+        "fell_back": reception.fell_back,
+        **totals,
+    }
+
+
+def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
     """Everything that can fail, fails here, before the process says that it is ready."""
     transport, book = config.transport, config.book
-    if book.cpu >= 0:
-        cpu.pin(book.cpu, "book.cpu")
-        _log.info("pinned to CPU %d", book.cpu)
     arena = Arena(config.memory.arena_mb << 20, config.memory.hugepages)
     _log.info("arena of %d MB on %s pages (%d MB huge)", arena.size >> 20, arena.kind, arena.huge_bytes >> 20)
     books = Books(book.symbols, arena, book.prefetch, leave=memory_bytes())
     market = MarketWriter(config.market.path, book.symbols)
-    receivers = transports.receivers(transport)
     _log.info(
-        "joined %s:%d and %s:%d on %s",
+        "joined %s:%d and %s:%d on %s, by %s (%s)",
         transport.group, transport.port, transport.snapshot_group, transport.snapshot_port, transport.interface,
+        reception.kind, reception.how,
     )  # fmt: skip
-    for note in dict.fromkeys(note for receiver in receivers for note in receiver.notes):
+    for note in dict.fromkeys(note for receiver in reception.receivers for note in receiver.notes):
         _log.warning("%s", note)
     engine = Engine(
         books,
         market,
-        receivers,
+        reception.receivers,
         arena,
         batch=book.batch,
         busy=book.poll == "busy",

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from wirebook import capabilities
 from wirebook.config import Config, Feed
 from wirebook.venues import get
 
@@ -57,7 +58,7 @@ def _memory(config: Config) -> Iterator[Result]:
         asked = arenas * _MEGABYTE + _LOCKED_BESIDES_ARENAS
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
-        if _capable("CAP_IPC_LOCK"):
+        if capabilities.has("CAP_IPC_LOCK"):
             yield Result(name, "PASS", "this process may lock any amount (CAP_IPC_LOCK)")
         elif soft == resource.RLIM_INFINITY or soft >= asked:
             yield Result(name, "PASS", f"the memlock limit is {shown}")
@@ -115,7 +116,7 @@ def _transport(config: Config) -> Iterator[Result]:
 
 def _receive_buffer(name: str, asked: int) -> Result:
     most = _number(Path("/proc/sys/net/core/rmem_max"))
-    if _capable("CAP_NET_ADMIN"):
+    if capabilities.has("CAP_NET_ADMIN"):
         return Result(name, "PASS", f"{asked} bytes, past net.core.rmem_max by CAP_NET_ADMIN")
     if most is None:
         return Result(name, "NOT-RUN", "net.core.rmem_max can't be read")
@@ -172,15 +173,6 @@ def _online() -> set[int]:
     """CPUs that run, from a list such as 0-3,6; empty if the kernel doesn't say."""
     ranges = [part.partition("-") for part in _text(Path("/sys/devices/system/cpu/online")).split(",") if part]
     return {cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)}
-
-
-def _capable(name: str) -> bool:
-    """Whether this process has a capability in effect."""
-    bit = {"CAP_NET_ADMIN": 12, "CAP_IPC_LOCK": 14}[name]
-    for line in _text(Path("/proc/self/status")).splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> bit & 1)
-    return False
 
 
 def _text(path: Path) -> str:

@@ -90,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     book.set_defaults(run=_book)
 
+    xdp = commands.add_parser(
+        "xdp",
+        help="privileged: attach the XDP program for the book process",
+        description="Attach the XDP program for the book process, which needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF."
+        " systemd runs it for each connection to its socket; by hand it listens until interrupted.",
+    )
+    _add_config(xdp)
+    xdp.set_defaults(run=_xdp)
+
     sim = commands.add_parser(
         "sim",
         help="simulate a venue over real WebSocket and REST",
@@ -184,6 +193,7 @@ class _Version(argparse.Action):
             print(f"compiler      {build.COMPILER}, {build.OPTIMIZATION} -march={build.MARCH}")
             print(f"link-time     {'optimised' if build.LTO else 'not optimised'}")
             print(f"profile       {'guided by a replay' if build.PGO else 'none'}")
+            print(f"AF_XDP        {'built in' if build.AF_XDP else 'left out: libxdp, libbpf or clang was not there'}")
             print(f"CPU must have {' '.join(sorted(build.CPU_FLAGS)) or 'nothing beyond x86-64'}")
         parser.exit()
 
@@ -254,6 +264,16 @@ def _book(options: argparse.Namespace) -> int:
     from wirebook import book, config
 
     book.run(config.load(options.config), options.audit)
+    return 0
+
+
+def _xdp(options: argparse.Namespace) -> int:
+    from wirebook import config, transports
+
+    transports.require_af_xdp()
+    from wirebook.xdp import helper
+
+    helper.run(config.load(options.config))
     return 0
 
 

@@ -107,7 +107,9 @@ class Memory:
 class Transport:
     """[transport]: from the feeds to the book process."""
 
-    kind: str = _choice("udp", default="udp")
+    kind: str = _choice("udp", "af_xdp", default="udp")
+    fallback: str = _choice("udp", "refuse", default="refuse")
+    """What the book process does when AF_XDP can't be had: receive through the kernel, and say so, or not start."""
     interface: str = _text(r"[^\s/]{1,15}", "the name of a network interface", "lo")
     group: str = _group("239.192.7.1")
     port: int = _between(1, 65535, 17001)
@@ -117,6 +119,26 @@ class Transport:
     loopback: bool = _boolean(True)
     receive_buffer: int = _between(4096, 1 << 30, 8388608)
     busy_poll_us: int = _between(0, 1_000_000, 0)
+
+
+@dataclass(frozen=True)
+class AfXdp:
+    """[af_xdp]: what kind = "af_xdp" needs to know beside [transport]."""
+
+    queue: int = _between(0, 63, 0)
+    """The receive queue to take packets from."""
+    send_queue: int = _between(-1, 63, -1)
+    """The queue that the feed sends through, past the kernel; -1: it sends UDP."""
+    mode: str = _choice("auto", "native", "generic", default="auto")
+    copy: str = _choice("auto", "copy", "zero-copy", default="auto")
+    busy_poll_us: int = _between(0, 1_000_000, 0)
+    busy_poll_budget: int = _between(1, 64, 64)
+    packets_per_second: int = _between(0, 1_000_000_000, 1_000_000)
+    """More than that is dropped before it reaches the process; 0: no limit."""
+    burst: int = _between(1, 1_000_000, 10_000)
+    """So many packets may come at once without being counted against the limit."""
+    helper: str = _text(r"/.{1,106}", "an absolute path of 107 characters at most", "/run/wirebook-xdp.sock")
+    """Where `wirebook xdp` listens."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,7 @@ class Config:
     node: Node = Node()
     memory: Memory = Memory()
     transport: Transport = Transport()
+    af_xdp: AfXdp = AfXdp()
     book: Book = Book()
     market: Market = Market()
     feed: tuple[Feed, ...] = ()
@@ -307,6 +330,11 @@ def _check_together(config: Config) -> None:
         raise UserError(
             f"transport.snapshot_group = {_show(transport.snapshot_group)} with port {transport.snapshot_port}"
             " is the address of the incrementals; it must be another group or port"
+        )
+    if config.af_xdp.send_queue >= 0 and len(config.feed) > 1:
+        raise UserError(
+            f"af_xdp.send_queue = {config.af_xdp.send_queue} is one process's, and there are {len(config.feed)} feeds;"
+            " set it to -1, or run each feed on a node of its own"
         )
     venues: dict[str, str] = {}
     streams: dict[int, str] = {}

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from wirebook.config import Config
@@ -92,6 +93,7 @@ def _json(view: MarketView) -> dict[str, Any]:
         "symbols": [_json_symbol(symbol, view.top(symbol.number)) for symbol in view.defined()],
         "metrics": view.metrics(),
         "latency_ns": {stage.name: _json_stage(stage) for stage in view.latency()},
+        "transport": _transport(view),
     }
 
 
@@ -148,7 +150,31 @@ def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str
         f"wirebook book {writer} · {live} of {len(rows)} books live · "
         f"{metrics['packets']} packets · {metrics['gaps']} gaps · {metrics['kernel_drops']} drops"
     )
-    return [summary, _HEADING, *(_row(symbol, top, rate, now) for rate, symbol, top in rows)]
+    return [summary, *_transport_line(view), _HEADING, *(_row(symbol, top, rate, now) for rate, symbol, top in rows)]
+
+
+def _transport(view: MarketView) -> dict[str, Any]:
+    """What the book process says of its transport; empty when it says nothing."""
+    try:
+        said: dict[str, Any] = json.loads(Path(view.path).with_name("transport.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return said
+
+
+def _transport_line(view: MarketView) -> list[str]:
+    """For the operator: only what isn't plain UDP."""
+    said = _transport(view)
+    if said.get("fell_back"):
+        return [f"FALLBACK to {said['kind']}, {said['asked']} could not be had: {said['fell_back']}"]
+    if said.get("kind") != "af_xdp":
+        return []
+    counted = ", ".join(
+        f"{name.removeprefix('xdp_').replace('_', ' ')} {value}"
+        for name, value in said.items()
+        if name.startswith("xdp_") and value
+    )
+    return [f"af_xdp on {said['how']}: {counted}"]
 
 
 def _row(symbol: Symbol, top: Top, rate: float, now: int) -> str:

@@ -1,11 +1,34 @@
-"""The transport that [transport] asks for: the one place that knows which kinds there are."""
+"""The transport that the configuration asks for: the one place that knows which kinds there are."""
 
 from __future__ import annotations
 
-from wirebook.config import Transport
+import logging
+from dataclasses import dataclass
+
+from wirebook.config import Config, Transport
+from wirebook.core import build_info
 from wirebook.core.packet import Channel
 from wirebook.core.transport import Endpoint, Receiver, Sender
 from wirebook.core.udp import UdpReceiver, UdpSender
+from wirebook.errors import UserError
+
+CHANNELS = (Channel.INCREMENTAL_CHANNEL, Channel.SNAPSHOT_CHANNEL)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What the book process receives by."""
+
+    receivers: tuple[Receiver, ...]
+    """In the order in which it shall look."""
+    kind: str
+    """What was obtained: udp or af_xdp."""
+    how: str
+    """A few words about it for the operator."""
+    fell_back: str = ""
+    """Why it isn't what `transport.kind` asks for; empty: it is."""
 
 
 def endpoint(transport: Transport, channel: Channel) -> Endpoint:
@@ -15,8 +38,24 @@ def endpoint(transport: Transport, channel: Channel) -> Endpoint:
     return Endpoint(transport.group, transport.port, transport.interface)
 
 
-def receivers(transport: Transport) -> tuple[Receiver, ...]:
-    """For the book process, in the order in which it shall look. Raises UserError for what the host can't give."""
+def receivers(config: Config) -> Reception:
+    """For the book process. Raises UserError for what the host can't give, unless `transport.fallback` allows UDP."""
+    if config.transport.kind == "udp":
+        return Reception(_udp(config.transport), "udp", "kernel sockets")
+    try:
+        require_af_xdp()
+        from wirebook.xdp import reception
+
+        found = reception.receivers(config)
+        return Reception(found, "af_xdp", "; ".join(map(reception.described, found)))
+    except UserError as error:
+        if config.transport.fallback == "refuse":
+            raise
+        _log.warning("AF_XDP could not be had, packets come through the kernel (transport.fallback): %s", error)
+        return Reception(_udp(config.transport), "udp", "kernel sockets", str(error))
+
+
+def _udp(transport: Transport) -> tuple[Receiver, ...]:
     return tuple(
         UdpReceiver(
             endpoint(transport, channel),
@@ -24,10 +63,25 @@ def receivers(transport: Transport) -> tuple[Receiver, ...]:
             transport.busy_poll_us,
             seldom=channel == Channel.SNAPSHOT_CHANNEL,
         )
-        for channel in (Channel.INCREMENTAL_CHANNEL, Channel.SNAPSHOT_CHANNEL)
+        for channel in CHANNELS
     )
 
 
-def sender(transport: Transport, channel: Channel) -> Sender:
+def sender(config: Config, channel: Channel) -> Sender:
     """For a feed's packets of one channel. Raises UserError for what the host can't give."""
+    transport = config.transport
+    if transport.kind == "af_xdp" and config.af_xdp.send_queue >= 0:
+        require_af_xdp()
+        from wirebook.xdp import reception
+
+        return reception.sender(config, channel)
     return UdpSender([endpoint(transport, channel)], transport.ttl, transport.loopback)
+
+
+def require_af_xdp() -> None:
+    """Raise UserError if this build has no AF_XDP."""
+    if not build_info.AF_XDP:
+        raise UserError(
+            "this build of wirebook has no AF_XDP (wirebook --version --verbose says so): build it where clang, "
+            'libbpf-dev and libxdp-dev are installed, or set transport.kind to "udp"'
+        )

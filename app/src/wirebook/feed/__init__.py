@@ -18,8 +18,8 @@ from pathlib import Path
 
 import uvloop
 
-from wirebook import transports
-from wirebook.config import Config, Feed, Transport
+from wirebook import capabilities, transports
+from wirebook.config import Config, Feed
 from wirebook.core import cpu
 from wirebook.core.books import Books
 from wirebook.core.memory import Arena, lock_memory
@@ -79,7 +79,7 @@ class _Feed:
         feed: Feed,
         venue: Venue,
         cpus: Iterable[int],
-        sender: Callable[[Transport, Channel], Sends],
+        sender: Callable[[Config, Channel], Sends],
     ) -> None:
         self._config = config
         self._feed = feed
@@ -90,7 +90,7 @@ class _Feed:
         self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
         self._lines: list[Line] = []
         self._stop = asyncio.Event()
-        self._status = StatusFile(Path(config.market.path), venue.name)
+        self._status = StatusFile(Path(config.market.path), f"feed-{venue.name}")
         self._recorder: Recorder | None = None
         if feed.record:
             directory = Path(feed.record)
@@ -119,15 +119,16 @@ class _Feed:
 
     async def _work(self) -> None:
         instruments = await self._instruments()
-        transport, feed, venue = self._config.transport, self._feed, self._venue
+        feed, venue = self._feed, self._venue
         publisher = Publisher(
             venue.name,
             instruments,
             self._books(len(instruments), self._config.memory.hugepages),
             Encoder(venue.number, feed.stream, int(time.time())),
-            self._sender(transport, Channel.INCREMENTAL_CHANNEL),
-            self._sender(transport, Channel.SNAPSHOT_CHANNEL),
+            self._sender(self._config, Channel.INCREMENTAL_CHANNEL),
+            self._sender(self._config, Channel.SNAPSHOT_CHANNEL),
         )
+        capabilities.drop("CAP_NET_RAW")  # AF_XDP's socket is made
         setting = Setting(
             venue,
             (feed.websocket or venue.websocket).rstrip("/"),

@@ -1,4 +1,4 @@
-"""What a feed tells about itself: a small JSON file beside the market cache, once a second.
+"""What a process tells about itself: a small JSON file beside the market cache, once a second.
 
 The file is replaced as a whole, so a reader never sees half of it; `/run` is memory, so writing it waits for no disk.
 """
@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 
 class StatusFile:
-    """`feed-VENUE.json` in the directory of the market cache."""
+    """`NAME.json` in the directory of the market cache."""
 
-    def __init__(self, market: Path, venue: str) -> None:
-        self.path = market.parent / f"feed-{venue}.json"
+    def __init__(self, market: Path, name: str) -> None:
+        self.path = market.parent / f"{name}.json"
         self._complained = False
 
-    def write(self, figures: dict[str, int | float | bool]) -> None:
-        """Replace the file. That it can't be written is said once; the feed goes on."""
+    def write(self, figures: Mapping[str, int | float | bool | str]) -> None:
+        """Replace the file. That it can't be written is said once; the process goes on."""
         partial = self.path.with_suffix(".part")
         try:
             partial.write_text(json.dumps(figures) + "\n")

@@ -1,0 +1,43 @@
+"""What the process is allowed to, by capabilities(7), and how to give one up for good."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Final
+
+_NUMBERS: Final = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_IPC_LOCK": 14, "CAP_BPF": 39}
+_VERSION_3: Final = 0x20080522
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Data(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def has(name: str) -> bool:
+    """Whether this process has the capability in effect."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _NUMBERS[name] & 1)
+    return False
+
+
+def drop(*names: str) -> None:
+    """Give capabilities up: this thread, and those that it starts, can't have them back. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _Header(_VERSION_3, 0)
+    data = (_Data * 2)()
+    for call in (libc.capget, libc.capset):
+        if call is libc.capset:
+            for name in names:
+                word, bit = divmod(_NUMBERS[name], 32)
+                for field in ("effective", "permitted", "inheritable"):
+                    setattr(data[word], field, getattr(data[word], field) & ~(1 << bit))
+        if call(ctypes.byref(header), data) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))

@@ -1,0 +1,40 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from wirebook.core.packet cimport Encoder
+from wirebook.core.records cimport Record
+from wirebook.core.transport cimport LINES, Receiver, Sender
+from wirebook.core.xsk cimport FRAME_BYTES, HEADERS_BYTES, XskSocket
+
+cdef enum:
+    GROUPS = 16
+
+
+cdef class AfXdpReceiver(Receiver):
+    cdef readonly XskSocket xsk
+    cdef readonly str mode
+    cdef readonly uint64_t malformed
+    cdef object joined
+    cdef object grant
+    cdef object verdicts
+    cdef bint busy_poll
+    cdef uint64_t held[32]         # places of the frames in `received`
+    cdef uint32_t held_count
+    cdef uint64_t tai_offset
+    cdef uint64_t destinations[GROUPS]
+    cdef uint8_t lines[GROUPS]
+    cdef uint32_t groups
+
+    cdef uint8_t line_of(self, const char* frame) noexcept nogil
+
+
+cdef class AfXdpSender(Sender):
+    cdef XskSocket first
+    cdef XskSocket second
+    cdef char headers[LINES][HEADERS_BYTES]
+    cdef uint64_t pseudo[LINES]
+    cdef char scratch[FRAME_BYTES]
+
+    cdef void finish(self, XskSocket xsk) noexcept nogil
+    cdef const char* send_line(
+        self, XskSocket xsk, int line, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel,
+        const char* packet) noexcept nogil

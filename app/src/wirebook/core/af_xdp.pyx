@@ -1,0 +1,306 @@
+"""The AF_XDP transport: packets go between the driver and this process's memory, past the kernel's network stack.
+
+The XDP program (xdp/steer.bpf.c) hands the frames of the configured groups to the socket; the kernel still does IGMP,
+ARP and everything else. Loading the program is a privileged process's work: see `wirebook.xdp`.
+"""
+
+import fcntl
+import os
+import socket
+import struct
+import time
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from wirebook.core.packet cimport HEADER_BYTES, PACKET_RECORDS, Encoder
+from wirebook.core.records cimport RECORD_BYTES, Record, unlikely
+from wirebook.core.steer import Verdicts
+from wirebook.core.transport cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender
+from wirebook.core.xsk cimport (
+    FRAME_BYTES, HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons__peek, xsk_ring_cons__release,
+    xsk_ring_cons__rx_desc, xsk_ring_prod__fill_addr, xsk_ring_prod__needs_wakeup, xsk_ring_prod__reserve,
+    xsk_ring_prod__submit,
+)
+from wirebook.errors import UserError
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
+
+cdef extern from "xdp/steer.h" nogil:
+    enum: STEER_MARK
+    struct steer_stamp:
+        uint64_t tai_ns
+        uint32_t line
+        uint32_t mark
+
+cdef extern from * nogil:
+    void prefetch "__builtin_prefetch"(const void* address)
+
+cdef enum:
+    # Where the fields are, from the frame's start.
+    IP_LENGTH = 16
+    IP_CHECKSUM = 24
+    IP_GROUP = 30
+    UDP_PORT = 36
+    UDP_LENGTH = 38
+    UDP_CHECKSUM = 40
+    IP_BYTES = 20
+    UDP_BYTES = 8
+    SIOCGIFADDR = 0x8915
+    SIOCGIFHWADDR = 0x8927
+
+
+def _join(endpoints):
+    """An ordinary socket that is a member of the groups: the kernel speaks IGMP for it, and tells the NIC's filter.
+
+    It is bound to no port, so no packet that the program passes to the kernel is ever queued for it.
+    """
+    joined = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    for endpoint in endpoints:
+        member = struct.pack("@4s4si", socket.inet_aton(endpoint.group), b"", endpoint.check())
+        try:
+            joined.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        except OSError as error:
+            joined.close()
+            raise UserError(
+                f"can't join {endpoint.group} on {endpoint.interface!r}: {error.strerror}; bring the interface up"
+            ) from None
+    return joined
+
+
+cdef class AfXdpReceiver(Receiver):
+    """Receives by the socket `xsk` what the XDP program redirects.
+
+    `destinations` is a list of (Endpoint, line): the groups to join, all on the socket's interface. `grant` is what
+    keeps the program attached (`wirebook.xdp.Grant`): it is closed with the receiver. With `busy_poll` each look has
+    the kernel poll the NIC (SO_PREFER_BUSY_POLL, which the grant's owner has set), instead of its interrupts.
+
+    `malformed` counts frames that weren't what the program lets through.
+    """
+
+    def __cinit__(self, XskSocket xsk not None, destinations, grant, bint busy_poll=False, notes=()):
+        self.xsk = xsk
+        self.fd = xsk.fd
+        self.grant = grant
+        self.mode = grant.mode
+        self.verdicts = Verdicts(grant.verdicts)
+        self.busy_poll = busy_poll
+        self.notes = tuple(notes)
+        if len(destinations) > GROUPS:
+            raise ValueError(f"an AF_XDP socket serves {<int> GROUPS} groups at most")
+        for endpoint, line in destinations:
+            self.destinations[self.groups] = _key(socket.inet_aton(endpoint.group), endpoint.port)
+            self.lines[self.groups] = line
+            self.groups += 1
+        self.joined = _join([endpoint for endpoint, _ in destinations])
+        self._set_offset()
+
+    def _set_offset(self):
+        # Whole seconds, unless the clock is set in between: TAI and UTC tick alike.
+        difference = time.clock_gettime_ns(time.CLOCK_TAI) - time.time_ns()
+        self.tai_offset = round(difference / 1e9) * 1_000_000_000
+
+    cdef uint8_t line_of(self, const char* frame) noexcept nogil:
+        """For a frame that has no stamp, because its driver has no metadata."""
+        cdef uint64_t key = (<const uint32_t*> (frame + IP_GROUP))[0]
+        cdef uint32_t index
+        key |= <uint64_t> (<const uint16_t*> (frame + UDP_PORT))[0] << 32
+        for index in range(self.groups):
+            if self.destinations[index] == key:
+                return self.lines[index]
+        return 0
+
+    cdef int receive(self) noexcept nogil:
+        cdef uint32_t index = 0, count, n, length, taken = 0
+        cdef int failed
+        cdef const xdp_desc* place
+        cdef char* frame
+        cdef steer_stamp stamp
+        cdef Received* received
+        if unlikely(self.fd < 0):
+            return 0
+        if self.held_count:
+            # There is room for all: the ring is as long as there are frames.
+            xsk_ring_prod__reserve(&self.xsk.fill, self.held_count, &index)
+            for n in range(self.held_count):
+                xsk_ring_prod__fill_addr(&self.xsk.fill, index + n)[0] = self.held[n]
+            xsk_ring_prod__submit(&self.xsk.fill, self.held_count)
+            self.held_count = 0
+        if self.busy_poll or unlikely(xsk_ring_prod__needs_wakeup(&self.xsk.fill)):
+            failed = self.xsk.wake()
+            if unlikely(failed):
+                return failed
+        count = xsk_ring_cons__peek(&self.xsk.rx, BURST, &index)
+        if count == 0:
+            return 0
+        for n in range(count):
+            frame = self.xsk.area + xsk_ring_cons__rx_desc(&self.xsk.rx, index + n).addr
+            prefetch(frame)
+            prefetch(frame + HEADERS_BYTES)
+        for n in range(count):
+            place = xsk_ring_cons__rx_desc(&self.xsk.rx, index + n)
+            self.held[n] = place.addr & ~(FRAME_BYTES - 1)
+            frame = self.xsk.area + place.addr
+            length = ntohs((<const uint16_t*> (frame + UDP_LENGTH))[0])
+            if unlikely(place.len < HEADERS_BYTES or length < UDP_BYTES
+                        or length > place.len - (HEADERS_BYTES - UDP_BYTES)):
+                self.malformed += 1
+                continue
+            received = &self.received[taken]
+            received.data = frame + HEADERS_BYTES
+            received.length = length - UDP_BYTES
+            memcpy(&stamp, frame - sizeof(steer_stamp), sizeof(steer_stamp))
+            if stamp.mark == STEER_MARK:
+                received.stamp = STAMP_KERNEL
+                received.line = <uint8_t> stamp.line
+                received.receive_ns = stamp.tai_ns - self.tai_offset
+                memset(frame - sizeof(uint32_t), 0, sizeof(uint32_t))  # the mark: the next frame here may have none
+            else:
+                received.stamp = STAMP_USER
+                received.line = self.line_of(frame)
+                received.receive_ns = 0
+            taken += 1
+        xsk_ring_cons__release(&self.xsk.rx, count)
+        self.held_count = count
+        self.packets += taken
+        return <int> taken
+
+    def counters(self):
+        """Also `malformed`, and as `xdp_NAME` what the XDP program did with every frame of the interface."""
+        self._set_offset()
+        if self.fd >= 0:
+            statistics = self.xsk.statistics()
+            self.drops = statistics["rx_dropped"] + statistics["rx_ring_full"]
+            verdicts = self.verdicts.read()
+        else:
+            verdicts = {}
+        return {
+            "packets": self.packets,
+            "drops": self.drops,
+            "malformed": self.malformed,
+            **{f"xdp_{name}": value for name, value in verdicts.items()},
+        }
+
+    def close(self):
+        """Leave the groups and the socket; the kernel takes the XDP program off when nobody else holds its link."""
+        if self.fd >= 0:
+            self.counters()
+            self.fd = -1
+            self.grant.close()
+            self.joined.close()
+            self.xsk.close()
+
+
+def _key(group, port):
+    return int.from_bytes(group, "little") | socket.htons(port) << 32
+
+
+cdef uint64_t _sum(const char* data, Py_ssize_t length, uint64_t sum) noexcept nogil:
+    """The Internet checksum's sum of 32-bit words (RFC 1071, its order is the memory's); `length` is even."""
+    cdef Py_ssize_t words = length // 4, n
+    for n in range(words):
+        sum += (<const uint32_t*> data)[n]
+    if length & 2:
+        sum += (<const uint16_t*> (data + 4 * words))[0]
+    return sum
+
+
+cdef uint16_t _fold(uint64_t sum) noexcept nogil:
+    while sum >> 16:
+        sum = (sum & 0xFFFF) + (sum >> 16)
+    return <uint16_t> ~sum
+
+
+cdef class AfXdpSender(Sender):
+    """Sends records through `lines`, a list of one or two (XskSocket, Endpoint): line A, line B.
+
+    It writes Ethernet, IPv4 and UDP headers itself. Nothing is looped back: no reader on this very host gets a packet.
+    Its packets have the interface's address as their source; `ttl` as for UDP.
+    """
+
+    def __cinit__(self, lines, int source_port, int ttl=1):
+        for line, (xsk, endpoint) in enumerate(lines):
+            endpoint.check()
+            mac, address = _addresses(endpoint.interface)
+            headers = _headers(endpoint, mac, address, source_port, ttl)
+            memcpy(self.headers[line], <const char*> headers, HEADERS_BYTES)
+            pseudo = address + socket.inet_aton(endpoint.group) + struct.pack(">H", socket.IPPROTO_UDP)
+            self.pseudo[line] = _sum(pseudo, len(pseudo), 0)
+        self.first = lines[0][0]
+        self.second = lines[1][0] if len(lines) > 1 else None
+
+    cdef void send(self, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
+        cdef const char* packet
+        cdef Py_ssize_t part
+        while count > 0:
+            part = min(count, <Py_ssize_t> PACKET_RECORDS)
+            packet = self.send_line(self.first, 0, encoder, records, part, channel, NULL)
+            if self.second is not None:
+                self.send_line(self.second, 1, encoder, records, part, channel, packet)
+            records += part
+            count -= part
+        self.finish(self.first)
+        if self.second is not None:
+            self.finish(self.second)
+
+    cdef void finish(self, XskSocket xsk) noexcept nogil:
+        cdef int failed = xsk.flush()
+        if unlikely(failed):
+            self.last_error = failed
+
+    cdef const char* send_line(
+            self, XskSocket xsk, int line, Encoder encoder, const Record* records, Py_ssize_t count, uint8_t channel,
+            const char* packet) noexcept nogil:
+        """Queue a packet on a line: a copy of `packet`, or with NULL the next one, made of the records. Returns it."""
+        cdef char* frame = xsk.frame() if xsk.fd >= 0 else NULL
+        cdef char* payload = &self.scratch[0] if frame == NULL else frame + HEADERS_BYTES
+        cdef Py_ssize_t length
+        if packet == NULL:
+            length = encoder.fill(payload, records, count, channel)
+        else:
+            length = HEADER_BYTES + count * RECORD_BYTES
+            memcpy(payload, packet, length)
+        if unlikely(frame == NULL):
+            self.drops += 1
+            return payload
+        memcpy(frame, self.headers[line], HEADERS_BYTES)
+        (<uint16_t*> (frame + IP_LENGTH))[0] = htons(<uint16_t> (IP_BYTES + UDP_BYTES + length))
+        (<uint16_t*> (frame + IP_CHECKSUM))[0] = _fold(_sum(frame + 14, IP_BYTES, 0))
+        (<uint16_t*> (frame + UDP_LENGTH))[0] = htons(<uint16_t> (UDP_BYTES + length))
+        # The length is summed twice: it is part of the pseudo header too. 0 would mean that there is no checksum.
+        cdef uint64_t sum = self.pseudo[line] + (<uint16_t*> (frame + UDP_LENGTH))[0]
+        cdef uint16_t check = _fold(_sum(frame + 34, UDP_BYTES + length, sum))
+        (<uint16_t*> (frame + UDP_CHECKSUM))[0] = check if check else 0xFFFF
+        xsk.queue_frame(frame, <uint32_t> (HEADERS_BYTES + length))
+        self.packets += 1
+        self.bytes += length
+        return payload
+
+    def close(self):
+        """Close the sockets; publish() only counts drops from then on."""
+        self.first.close()
+        if self.second is not None:
+            self.second.close()
+
+
+def _addresses(interface):
+    """MAC address and first IPv4 address of the interface, as six and four bytes (netdevice(7))."""
+    request = struct.pack("16s240x", os.fsencode(interface))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            mac, address = (fcntl.ioctl(any_socket, code, request) for code in (SIOCGIFHWADDR, SIOCGIFADDR))
+        except OSError as error:
+            raise UserError(f"{interface!r} has no IPv4 address to send from ({error.strerror}): give it one") from None
+    return mac[18:24], address[20:24]
+
+
+def _headers(endpoint, source, address, source_port, ttl):
+    """Ethernet, IPv4 and UDP headers (RFC 894, 791, 768), without lengths and checksums."""
+    group = socket.inet_aton(endpoint.group)
+    # RFC 1112: the lower 23 bits of the group.
+    ethernet = b"\1\0\x5e" + bytes([group[1] & 0x7F]) + group[2:] + source + b"\x08\0"
+    # Never fragmented, so it needs no identification (RFC 6864).
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 0, 0, 0x4000, ttl, socket.IPPROTO_UDP, 0) + address + group
+    return ethernet + ip + struct.pack(">HHHH", source_port, endpoint.port, 0, 0)

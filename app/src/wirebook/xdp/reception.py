@@ -1,0 +1,62 @@
+"""AF_XDP receivers and senders as the configuration asks for them."""
+
+from __future__ import annotations
+
+import functools
+
+from wirebook import transports
+from wirebook.config import Config
+from wirebook.core.af_xdp import AfXdpReceiver, AfXdpSender
+from wirebook.core.packet import Channel
+from wirebook.core.transport import Endpoint, Line
+from wirebook.core.xsk import XskSocket
+from wirebook.xdp.grant import Wanted, request
+
+
+def wanted(config: Config) -> tuple[Wanted, ...]:
+    """What is to be attached: one program and socket for each interface, with all groups that come by it."""
+    found: dict[str, list[tuple[Endpoint, int]]] = {}
+    for channel in transports.CHANNELS:
+        endpoint = transports.endpoint(config.transport, channel)
+        found.setdefault(endpoint.interface, []).append((endpoint, int(Line.LINE_A)))
+    return tuple(Wanted(tuple(destinations), config.af_xdp) for destinations in found.values())
+
+
+def receivers(config: Config) -> tuple[AfXdpReceiver, ...]:
+    """For the book process. Raises UserError with the reason why AF_XDP can't be had."""
+    return tuple(_receiver(config, one) for one in wanted(config))
+
+
+def _receiver(config: Config, one: Wanted) -> AfXdpReceiver:
+    options = one.options
+    xsk = XskSocket(one.interface, options.queue, copy=options.copy, hugepages=config.memory.hugepages)
+    try:
+        grant = request(options.helper, one.interface, xsk.fd)
+    except BaseException:
+        xsk.close()
+        raise
+    notes = list(grant.notes)
+    if xsk.pages == "normal" and config.memory.hugepages != "off":
+        notes.append(f"the packet memory of {one.interface} is on normal pages: raise vm.nr_hugepages by 5")
+    return AfXdpReceiver(xsk, one.destinations, grant, options.busy_poll_us > 0, notes)
+
+
+def described(receiver: AfXdpReceiver) -> str:
+    """What was obtained, in a few words."""
+    xsk = receiver.xsk
+    return (
+        f"{xsk.interface} queue {xsk.queue_id}, {receiver.mode} mode, "
+        f"{'zero-copy' if xsk.zero_copy else 'copy'}, {xsk.pages} pages"
+    )
+
+
+def sender(config: Config, channel: Channel) -> AfXdpSender:
+    """For a feed's packets of one channel; both channels share a socket."""
+    endpoint = transports.endpoint(config.transport, channel)
+    xsk = _sending(endpoint.interface, config.af_xdp.send_queue, config.af_xdp.copy, config.memory.hugepages)
+    return AfXdpSender([(xsk, endpoint)], endpoint.port, config.transport.ttl)
+
+
+@functools.cache
+def _sending(interface: str, queue: int, copy: str, hugepages: str) -> XskSocket:
+    return XskSocket(interface, queue, sends=True, copy=copy, hugepages=hugepages)

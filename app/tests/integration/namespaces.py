@@ -1,0 +1,80 @@
+"""Two hosts on one machine: network namespaces with a veth pair between them. For tests that root runs."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CLONE_NEWNET = 0x40000000
+
+
+def ip(*arguments: str) -> None:
+    """Run `ip`."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+class Lan:
+    """`left` and `right`: namespaces, each with an end of the pair, called like it, and an address of 10.77.0.0/24."""
+
+    def __init__(self) -> None:
+        self.left, self.right = (f"wb{os.getpid() % 100000}{side}" for side in "lr")
+
+    def make(self) -> None:
+        """Make both; unmake() must follow even if this fails."""
+        for name in (self.left, self.right):
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("link", "add", self.left, "netns", self.left, "type", "veth", "peer", self.right, "netns", self.right)
+        for number, name in enumerate((self.left, self.right), start=1):
+            ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", name)
+            ip("-n", name, "link", "set", name, "up")
+
+    def unmake(self) -> None:
+        """Take away what there is; the pair goes with its namespaces."""
+        for name in (self.left, self.right):
+            if Path("/run/netns", name).exists():
+                ip("netns", "delete", name)
+
+    def command(self, name: str, *command: str) -> list[str]:
+        """What runs a command inside, with the namespace's own /sys."""
+        return ["ip", "netns", "exec", name, *command]
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Open sockets of this thread in the namespace `name`; /sys stays that of the test."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+        try:
+            if libc.setns(there, _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            yield
+        finally:
+            libc.setns(here, _CLONE_NEWNET)
+            os.close(here)
+            os.close(there)
+
+    def xdp_program(self, name: str) -> int | None:
+        """Id of the XDP program on the end of the pair in `name`, as `ip link` tells it."""
+        done = subprocess.run(
+            ["ip", "-n", name, "-json", "link", "show", name], check=True, capture_output=True, text=True
+        )
+        (link,) = json.loads(done.stdout)
+        program: int | None = link.get("xdp", {}).get("prog", {}).get("id")
+        return program
+
+
+def reason_not_to() -> str:
+    """Why no namespaces can be made here; empty: they can."""
+    if os.geteuid() != 0:
+        return "namespaces are made by root"
+    done = subprocess.run(["ip", "netns", "add", f"wb{os.getpid()}probe"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"no network namespaces here: {done.stderr.strip()}"
+    ip("netns", "delete", f"wb{os.getpid()}probe")
+    return ""
