@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +19,10 @@ from wirebook.config import Config
 from wirebook.core import build_info
 from wirebook.core.packet import Channel, Encoder, decode
 from wirebook.core.records import Batch, Kind
-from wirebook.core.transport import Endpoint, Line, Receiver, Sender, Stamp
+from wirebook.core.transport import Endpoint, Line, Receiver, Stamp
 from wirebook.core.udp import UdpReceiver, UdpSender
-from wirebook.errors import UserError
 
-from .namespaces import Lan, ip, reason_not_to
+from .namespaces import Lan, reason_not_to
 from .support import PATIENCE, WIREBOOK, until
 
 pytestmark = [
