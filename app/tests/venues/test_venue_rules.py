@@ -232,7 +232,7 @@ def test_checksums_are_of_the_text() -> None:
         (Kind.BID, 4, ("0.05000", "0.00000500")),
     ):  # fmt: skip
         book.side(side).set(price, 1, row)
-    assert digits_crc32(book, 10) == crc32(b"5005" b"500" b"5010" b"500" b"5000" b"500")
+    assert digits_crc32(book, 10) == crc32(b"500550050105005000500")
     signed = crc32(b"0.05000:0.00000500:0.05005:0.00000500:0.05010:0.00000500")
     assert interleaved_crc32(book, 25) == signed - (1 << 32) * (signed >= 1 << 31)
     assert book.asks.truncate(1) == [6]

@@ -3,7 +3,8 @@
  * The kernel's firewall never sees a redirected frame. So what it and the UDP stack would have looked at is looked at
  * here, for our own groups only: lengths, the IP header's checksum, and a rate limit.
  *
- * Needs Linux 6.1 (bpf_ktime_get_tai_ns).
+ * Needs Linux 6.1 (bpf_ktime_get_tai_ns). Written so that CAP_BPF and CAP_NET_ADMIN load it: without CAP_PERFMON the
+ * verifier allows no arithmetic with pointers but by constants.
  */
 
 #include <linux/bpf.h>
@@ -120,7 +121,8 @@ int steer(struct xdp_md *context)
         return count(STEER_QUEUE, XDP_PASS);
     /* A frame may be longer than its packet (Ethernet pads to 60 bytes), a packet never longer than its frame. */
     length = bpf_ntohs(ip->tot_len);
-    if (length < sizeof(*ip) + sizeof(*udp) || (void *)ip + length > end || bpf_ntohs(udp->len) != length - sizeof(*ip))
+    if (length < sizeof(*ip) + sizeof(*udp) || length + sizeof(*ethernet) > bpf_xdp_get_buff_len(context) ||
+        bpf_ntohs(udp->len) != length - sizeof(*ip))
         return count(STEER_BAD_LENGTH, XDP_DROP);
     if (!sound_header(ip))
         return count(STEER_BAD_CHECKSUM, XDP_DROP);
