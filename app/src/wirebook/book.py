@@ -89,11 +89,10 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
     _log.info("arena of %d MB on %s pages (%d MB huge)", arena.size >> 20, arena.kind, arena.huge_bytes >> 20)
     books = Books(book.symbols, arena, book.prefetch, leave=memory_bytes())
     market = MarketWriter(config.market.path, book.symbols)
-    _log.info(
-        "joined %s:%d and %s:%d on %s, by %s (%s)",
-        transport.group, transport.port, transport.snapshot_group, transport.snapshot_port, transport.interface,
-        reception.kind, reception.how,
-    )  # fmt: skip
+    _log.info("packets come by %s (%s)", reception.kind, reception.how)
+    for channel in transports.CHANNELS:
+        for line, endpoint in zip("AB", transports.endpoints(transport, channel), strict=False):
+            _log.info("line %s: joined %s:%d on %s", line, *endpoint)
     for note in dict.fromkeys(note for receiver in reception.receivers for note in receiver.notes):
         _log.warning("%s", note)
     engine = Engine(
@@ -104,6 +103,8 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
         batch=book.batch,
         busy=book.poll == "busy",
         audit=audit,
+        lines=transports.lines(transport),
+        gap_timeout=transport.gap_timeout_ms / 1000,
     )
     if config.memory.lock:
         lock_memory()

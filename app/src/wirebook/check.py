@@ -103,11 +103,12 @@ def _hugepages(config: Config) -> Result:
 
 def _transport(config: Config) -> Iterator[Result]:
     transport = config.transport
-    if transport.interface in {name for _, name in socket.if_nameindex()}:
-        yield Result("transport.interface", "PASS", f"{transport.interface} is there")
-    else:
-        there = ", ".join(name for _, name in socket.if_nameindex())
-        yield Result("transport.interface", "FAIL", f"there is no {transport.interface}; there are {there}")
+    there = [name for _, name in socket.if_nameindex()]
+    for key, interface in (("interface", transport.interface), ("interface_b", transport.interface_b)):
+        if interface in there:
+            yield Result(f"transport.{key}", "PASS", f"{interface} is there")
+        elif interface:
+            yield Result(f"transport.{key}", "FAIL", f"there is no {interface}; there are {', '.join(there)}")
     yield _receive_buffer("transport.receive_buffer", transport.receive_buffer)
     for feed in config.feed:
         if feed.receive_buffer:

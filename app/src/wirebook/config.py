@@ -64,6 +64,14 @@ def _group(default: str) -> Any:
     return _rule("an IPv4 multicast address, 224.0.1.0 to 239.255.255.255", _is_group, default)
 
 
+def _group_or_none() -> Any:
+    return _rule(
+        "an IPv4 multicast address, 224.0.1.0 to 239.255.255.255, or empty for no line B",
+        lambda value: value == "" or _is_group(value),
+        "",
+    )
+
+
 def _is_group(value: str) -> bool:
     """224.0.0.x is left out: those groups are link-local control traffic, which switches flood and never prune."""
     parts = value.split(".")
@@ -115,6 +123,15 @@ class Transport:
     port: int = _between(1, 65535, 17001)
     snapshot_group: str = _group("239.192.7.2")
     snapshot_port: int = _between(1, 65535, 17002)
+    group_b: str = _group_or_none()
+    """Line B: the same packets once more, on other groups and, best of all, over another network."""
+    port_b: int = _between(0, 65535, 0)
+    """0: line A's."""
+    snapshot_group_b: str = _group_or_none()
+    snapshot_port_b: int = _between(0, 65535, 0)
+    interface_b: str = _text(r"[^\s/]{0,15}", "the name of a network interface, or empty for line A's", "")
+    gap_timeout_ms: float = _rule("a number of milliseconds from 0 to 1000", lambda value: 0 <= value <= 1000, 5.0)
+    """A packet that one line lacks is waited for so long, unless the other line too is past it."""
     ttl: int = _between(0, 255, 1)
     loopback: bool = _boolean(True)
     receive_buffer: int = _between(4096, 1 << 30, 8388608)
@@ -336,6 +353,7 @@ def _check_together(config: Config) -> None:
             f"af_xdp.send_queue = {config.af_xdp.send_queue} is one process's, and there are {len(config.feed)} feeds;"
             " set it to -1, or run each feed on a node of its own"
         )
+    _check_lines(transport)
     venues: dict[str, str] = {}
     streams: dict[int, str] = {}
     ids: dict[int, str] = {}
@@ -369,3 +387,32 @@ def _check_together(config: Config) -> None:
                     f"the id {symbol.id} of {name} must be less than book.symbols = {config.book.symbols};"
                     " raise book.symbols or lower the id"
                 )
+
+
+def _check_lines(transport: Transport) -> None:
+    if bool(transport.group_b) != bool(transport.snapshot_group_b):
+        missing = "snapshot_group_b" if transport.group_b else "group_b"
+        raise UserError(
+            f"transport.{missing} is missing; line B carries incrementals and snapshots, so give both groups or neither"
+        )
+    if not transport.group_b:
+        return
+    port_b = transport.port_b or transport.port
+    snapshot_port_b = transport.snapshot_port_b or transport.snapshot_port
+    if (transport.group_b, port_b) == (transport.snapshot_group_b, snapshot_port_b):
+        raise UserError(
+            f"transport.snapshot_group_b = {_show(transport.snapshot_group_b)} with port {snapshot_port_b}"
+            " is the address of line B's incrementals; it must be another group or port"
+        )
+    if transport.interface_b not in ("", transport.interface):
+        return
+    line_a = {(transport.group, transport.port), (transport.snapshot_group, transport.snapshot_port)}
+    for key, group, port in (
+        ("group_b", transport.group_b, port_b),
+        ("snapshot_group_b", transport.snapshot_group_b, snapshot_port_b),
+    ):
+        if (group, port) in line_a:
+            raise UserError(
+                f"transport.{key} = {_show(group)} with port {port} is line A's on the same interface;"
+                " it must be another group, port or interface_b"
+            )

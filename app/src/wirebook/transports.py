@@ -31,11 +31,26 @@ class Reception:
     """Why it isn't what `transport.kind` asks for; empty: it is."""
 
 
-def endpoint(transport: Transport, channel: Channel) -> Endpoint:
-    """Where a channel goes."""
-    if channel == Channel.SNAPSHOT_CHANNEL:
-        return Endpoint(transport.snapshot_group, transport.snapshot_port, transport.interface)
-    return Endpoint(transport.group, transport.port, transport.interface)
+def endpoints(transport: Transport, channel: Channel) -> list[Endpoint]:
+    """Where a channel goes: line A, and line B if there is one."""
+    snapshots = channel == Channel.SNAPSHOT_CHANNEL
+    group, port = (
+        (transport.snapshot_group, transport.snapshot_port) if snapshots else (transport.group, transport.port)
+    )
+    lines = [Endpoint(group, port, transport.interface)]
+    if transport.group_b:
+        group_b, port_b = (
+            (transport.snapshot_group_b, transport.snapshot_port_b)
+            if snapshots
+            else (transport.group_b, transport.port_b)
+        )
+        lines.append(Endpoint(group_b, port_b or port, transport.interface_b or transport.interface))
+    return lines
+
+
+def lines(transport: Transport) -> int:
+    """On how many lines packets come."""
+    return 2 if transport.group_b else 1
 
 
 def receivers(config: Config) -> Reception:
@@ -58,24 +73,26 @@ def receivers(config: Config) -> Reception:
 def _udp(transport: Transport) -> tuple[Receiver, ...]:
     return tuple(
         UdpReceiver(
-            endpoint(transport, channel),
+            endpoint,
             transport.receive_buffer,
             transport.busy_poll_us,
+            line=line,
             seldom=channel == Channel.SNAPSHOT_CHANNEL,
         )
         for channel in CHANNELS
+        for line, endpoint in enumerate(endpoints(transport, channel))
     )
 
 
 def sender(config: Config, channel: Channel) -> Sender:
-    """For a feed's packets of one channel. Raises UserError for what the host can't give."""
+    """For a feed's packets of one channel, on all lines. Raises UserError for what the host can't give."""
     transport = config.transport
     if transport.kind == "af_xdp" and config.af_xdp.send_queue >= 0:
         require_af_xdp()
         from wirebook.xdp import reception
 
         return reception.sender(config, channel)
-    return UdpSender([endpoint(transport, channel)], transport.ttl, transport.loopback)
+    return UdpSender(endpoints(transport, channel), transport.ttl, transport.loopback)
 
 
 def require_af_xdp() -> None:

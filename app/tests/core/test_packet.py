@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirebook.core.packet import Channel, Encoder, Sequencer, decode
+from wirebook.core.arbiter import Arbiter
+from wirebook.core.packet import Channel, Encoder, decode
 from wirebook.core.records import Batch, Flag, Kind
 
 HEADER = struct.Struct("<IBBHHHIQQII")
@@ -85,44 +86,24 @@ def packet(sequence: int = 1, *, epoch: int = 1, channel: int = 0, stream: int =
     ],
 )
 def test_faults(fault: str, data: bytes) -> None:
-    sequencer = Sequencer()
-    assert sequencer.place(data) == "invalid"
-    assert sequencer.counters()[fault] == 1
+    arbiter = Arbiter()
+    assert arbiter.take(data)[0] == "invalid"
+    assert arbiter.counters()[fault] == 1
     with pytest.raises(ValueError, match=fault):
         decode(data)
 
 
-def test_places_in_a_stream() -> None:
-    sequencer = Sequencer()
-    places = [sequencer.place(packet(n)) for n in (5, 6, 6, 9, 7, 10)]
-    assert places == ["first", "next", "late", "gap", "late", "next"]
-    assert sequencer.place(packet(1, epoch=2)) == "restart"
-    assert sequencer.place(packet(11)) == "late", "what the old publisher sent before it died"
-    assert sequencer.place(packet(2, epoch=2)) == "next"
-    assert sequencer.place(packet(1, epoch=2, channel=1)) == "first", "each channel has its own sequence"
-    stream = sequencer.counters()["streams"][0]
-    assert (stream["gaps"], stream["lost"], stream["late"], stream["restarts"]) == (1, 2, 3, 1)
-
-
-def test_streams_beyond_the_table_are_refused() -> None:
-    sequencer = Sequencer()
-    places = [sequencer.place(packet(stream=n)) for n in range(70)]
-    assert places == ["first"] * 64 + ["invalid"] * 6
-    assert sequencer.counters()["too_many_streams"] == 6
-    assert sequencer.place(packet(2, stream=0)) == "next"
-
-
 def test_mutated_packets_are_each_counted() -> None:
     chance = random.Random(7)
-    sequencer = Sequencer()
+    arbiter = Arbiter()
     good = Encoder(1, 1, 1).encode(batch_of(*[(n, Kind.BID, Flag.EVENT_END) for n in range(29)]))[0]
     rounds = 20_000
     for _ in range(rounds):
         data = bytearray(good)
         for _ in range(chance.randrange(1, 4)):
             data[chance.randrange(40)] = chance.randrange(256)
-        sequencer.place(bytes(data[: chance.choice([len(data), chance.randrange(len(data))])]))
-    counters = sequencer.counters()
+        arbiter.take(bytes(data[: chance.choice([len(data), chance.randrange(len(data))])]))
+    counters = arbiter.counters()
     streams = counters.pop("streams")
     # A packet of a stream beyond the table is valid, and refused.
     assert sum(counters.values()) - counters["too_many_streams"] == rounds

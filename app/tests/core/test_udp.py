@@ -71,30 +71,78 @@ def test_two_readers_of_a_host_share_a_group_and_another_group_of_the_port_is_no
     assert other.poll(50) == []
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a network namespace")
-def test_without_loopback_this_host_hears_nothing() -> None:
-    # The loopback interface itself always loops; so another one, in a namespace that nobody else sees.
-    code = f"""
+def test_a_sender_sends_on_both_lines(port: int) -> None:
+    lines = [at(port), at(port, "239.192.99.3")]
+    receivers = [UdpReceiver(endpoint, line=line) for line, endpoint in enumerate(lines)]
+    sender = UdpSender(lines)
+    sender.publish(Encoder(1, 1, 1), records(29 * 40))
+    received = [drain(receiver) for receiver in receivers]
+    assert [data for data, *_ in received[0]] == [data for data, *_ in received[1]]
+    assert [{line for _, line, *_ in packets} for packets in received] == [{Line.LINE_A}, {Line.LINE_B}]
+    assert sender.counters() == {"packets": 80, "bytes": 2 * sum(len(data) for data, *_ in received[0]), "drops": 0}
+
+
+@pytest.mark.parametrize("option", [socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+def test_a_reader_that_shares_in_one_way_only_gets_every_packet_too(port: int, option: int) -> None:
+    ours = UdpReceiver(at(port))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, option, 1)
+        other.bind((GROUP, port))
+        other.setsockopt(
+            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+        )
+        UdpSender([at(port)]).publish(Encoder(1, 1, 1), records(29 * 8))
+        assert len(drain(ours)) == 8
+        other.settimeout(1)
+        assert [len(other.recv(2000)) for _ in range(8)] == [1432] * 8
+
+
+def in_namespace(code: str) -> str:
+    """What the program says in a network namespace of its own, with a veth pair wb7, wb8 and another wb5, wb6."""
+    setup = """
 import subprocess
 from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch
-from wirebook.core.transport import Endpoint, Line, Stamp
+from wirebook.core.transport import Endpoint
 from wirebook.core.udp import UdpReceiver, UdpSender
 for words in ("link add wb7 type veth peer name wb8", "addr add 10.9.9.9/24 dev wb7", "link set wb7 up",
-              "link set wb8 up"):
+              "link set wb8 up", "link add wb5 type veth peer name wb6", "addr add 10.9.8.9/24 dev wb5",
+              "link set wb5 up", "link set wb6 up"):
     subprocess.run(["ip", *words.split()], check=True)
 batch = Batch(1)
 batch.append(0, 0)
+"""
+    command = ["unshare", "-n", sys.executable, "-c", setup + code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Unknown device type" in result.stderr or "not supported" in result.stderr:
+        pytest.skip("this kernel has no veth interfaces")
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a network namespace")
+def test_a_group_on_two_interfaces_is_two_lines() -> None:
+    said = in_namespace(f"""
+lines = [Endpoint("{GROUP}", 21000, "wb7"), Endpoint("{GROUP}", 21000, "wb5")]
+receivers = [UdpReceiver(endpoint, line=line) for line, endpoint in enumerate(lines)]
+for line in lines:
+    UdpSender([line]).publish(Encoder(1, 1, 1), batch)
+    print(*[len(receiver.poll(50)) for receiver in receivers])
+""")
+    assert said.splitlines() == ["1 0", "0 1"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a network namespace")
+def test_without_loopback_this_host_hears_nothing() -> None:
+    # The loopback interface itself always loops; so another one, in a namespace that nobody else sees.
+    said = in_namespace(f"""
 for loopback in (True, False):
     endpoint = Endpoint("{GROUP}", 21000, "wb7")
     receiver = UdpReceiver(endpoint)
     UdpSender([endpoint], loopback=loopback).publish(Encoder(1, 1, 1), batch)
     print(len(receiver.poll(50)))
-"""
-    result = subprocess.run(["unshare", "-n", sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if "Unknown device type" in result.stderr or "not supported" in result.stderr:
-        pytest.skip("this kernel has no veth interfaces")
-    assert result.stdout.split() == ["1", "0"], result.stderr
+""")
+    assert said.split() == ["1", "0"]
 
 
 def test_what_the_kernel_drops_is_counted(port: int) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from wirebook import transports
 from wirebook.config import Config, Symbol, load, parse
+from wirebook.core.packet import Channel
 from wirebook.errors import UserError
 
 DOCUMENTED = """
@@ -25,6 +27,12 @@ snapshot_port = 17002
 ttl = 1
 loopback = true
 receive_buffer = 8388608
+group_b = "239.192.8.1"
+port_b = 17011
+snapshot_group_b = "239.192.8.2"
+snapshot_port_b = 17012
+interface_b = "eth1"
+gap_timeout_ms = 2.5
 busy_poll_us = 0
 [book]
 cpu = 3
@@ -88,6 +96,17 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"transport": {"group": "239.1.1"}}, ["transport.group", "multicast"]),
         ({"transport": {"group": "239.1.1.256"}}, ["transport.group", "multicast"]),
         ({"transport": {"group": "239.1.1.01"}}, ["transport.group", "multicast"]),
+        ({"transport": {"group_b": "239.1.1.1"}}, ["transport.snapshot_group_b is missing", "both groups or neither"]),
+        ({"transport": {"snapshot_group_b": "239.1.1.1"}}, ["transport.group_b is missing"]),
+        (
+            {"transport": {"group_b": "239.1.1.1", "snapshot_group_b": "239.1.1.1", "snapshot_port_b": 17001}},
+            ["transport.snapshot_group_b", "17001", "line B's incrementals"],
+        ),
+        (
+            {"transport": {"group_b": "239.192.7.1", "snapshot_group_b": "239.192.7.2"}},
+            ["transport.group_b", "17001", "line A's on the same interface", "interface_b"],
+        ),
+        ({"transport": {"gap_timeout_ms": -1}}, ["transport.gap_timeout_ms", "-1", "milliseconds"]),
         ({"transport": {"port": 70000}}, ["transport.port", "70000", "65535"]),
         ({"transport": {"interface": ""}}, ["transport.interface", "interface"]),
         ({"transport": {"snapshot_group": "239.192.7.1", "snapshot_port": 17001}}, ["snapshot_group", "incrementals"]),
@@ -164,3 +183,19 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 def test_a_venue_without_a_feed_is_named() -> None:
     with pytest.raises(UserError, match=r'no \[\[feed\]\] with venue = "kraken" \(it has: binance\)'):
         parse({"feed": [FEED]}).feed_for("kraken")
+
+
+def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
+    table = {"group_b": "239.192.7.3", "snapshot_group_b": "239.192.7.4", "interface_b": "eth1", "port_b": 18001}
+    transport = parse({"transport": table}).transport
+    assert transports.endpoints(transport, Channel.INCREMENTAL_CHANNEL) == [
+        ("239.192.7.1", 17001, "lo"),
+        ("239.192.7.3", 18001, "eth1"),
+    ]
+    assert transports.endpoints(transport, Channel.SNAPSHOT_CHANNEL) == [
+        ("239.192.7.2", 17002, "lo"),
+        ("239.192.7.4", 17002, "eth1"),
+    ]
+    same_groups = {"group_b": "239.192.7.1", "snapshot_group_b": "239.192.7.2", "interface_b": "eth1"}
+    assert transports.lines(parse({"transport": same_groups}).transport) == 2
+    assert transports.lines(Config().transport) == 1

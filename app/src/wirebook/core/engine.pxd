@@ -1,10 +1,11 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport FILE
 
+from wirebook.core.arbiter cimport STREAMS, Arbiter, Stream
 from wirebook.core.books cimport Book, Books
 from wirebook.core.market cimport Arrival, MarketWriter
 from wirebook.core.memory cimport Arena
-from wirebook.core.packet cimport STREAMS, Header, Sequencer, Stream
+from wirebook.core.packet cimport Header
 from wirebook.core.records cimport Record
 from wirebook.core.ring cimport RingMemory
 from wirebook.core.transport cimport Received, Receiver
@@ -43,7 +44,7 @@ cdef struct Kept:
 cdef class Engine:
     cdef readonly Books books
     cdef readonly MarketWriter market
-    cdef Sequencer sequencer
+    cdef Arbiter arbiter
     cdef tuple receivers
     cdef void* looked_at[RECEIVERS]  # the same, for the loop
     cdef int receiver_count
@@ -57,6 +58,7 @@ cdef class Engine:
     cdef RingMemory* ring      # from arbitration to the books
     cdef Py_ssize_t batch
     cdef bint busy
+    cdef bint drained          # the last look found every receiver empty at its end
     cdef uint64_t silence_ns
     cdef uint64_t now          # wall clock and CLOCK_MONOTONIC when the packets at hand were taken
     cdef uint64_t steady
@@ -74,6 +76,10 @@ cdef class Engine:
     cdef void measure(self, const Header* header, const Record* record) noexcept nogil
     cdef Source* source_of(self, const Header* header) noexcept nogil
     cdef void packet(self, const Received* received) noexcept nogil
+    cdef void out_of_turn(self, const Received* received, Stream* stream, int place) noexcept nogil
+    cdef void catch_up(self, Stream* stream, uint64_t drained, bint force) noexcept nogil
+    cdef void expire(self, uint64_t drained) noexcept nogil
+    cdef void deliver(self, const Received* received, int place) noexcept nogil
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t
 from libc.stdio cimport fclose, fflush, fopen, fprintf
 from libc.string cimport memcpy, memset
 
+from wirebook.core.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
 from wirebook.core.atomics cimport pause
 from wirebook.core.books cimport (
     BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, books_apply_slots, side_best,
@@ -23,17 +24,16 @@ from wirebook.core.latency cimport (
 )
 from wirebook.core.market cimport Arrival, MarketWriter
 from wirebook.core.memory cimport Arena
-from wirebook.core.packet cimport (
-    AFTER_GAP, HEADER_BYTES, LATE, NEXT, RESTARTED, SNAPSHOT_CHANNEL, Header, Sequencer, Stream,
-)
+from wirebook.core.packet cimport HEADER_BYTES, SNAPSHOT_CHANNEL, Header
 from wirebook.core.records cimport (
     ASK, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
-    unlikely,
+    likely, unlikely,
 )
 from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.transport cimport LINES, STAMP_USER, Received, Receiver
+from wirebook.core.transport cimport BURST, LINES, STAMP_USER, Received, Receiver
+from wirebook.core import arbiter as arbitration
 from wirebook.errors import UserError
 
 cdef extern from "<poll.h>" nogil:
@@ -79,11 +79,14 @@ cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogi
 
 def memory_bytes(uint32_t history=HISTORY):
     """What an engine takes of its arena."""
-    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + RING_HEADER + RING_SLOTS * RING_SLOT + 4096
+    own = SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + RING_HEADER + RING_SLOTS * RING_SLOT + 4096
+    return own + arbitration.memory_bytes()
 
 
 cdef class Engine:
     """Keeps `books` by the packets of `receivers`, at most 16, and publishes them in `market`.
+
+    The packets come on so many `lines`; one missing on a line is waited for up to `gap_timeout` seconds.
 
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
     source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`
@@ -92,7 +95,8 @@ cdef class Engine:
     """
 
     def __cinit__(self, Books books not None, MarketWriter market not None, receivers=(), Arena arena=None,
-                  Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None):
+                  Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None,
+                  int lines=1, double gap_timeout=0.005):
         cdef Receiver receiver
         assert sizeof(Kept) == 64
         assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
@@ -106,7 +110,6 @@ cdef class Engine:
         for receiver in self.receivers:
             self.looked_at[self.receiver_count] = <void*> receiver
             self.receiver_count += 1
-        self.sequencer = Sequencer()
         if not 0 < batch <= BATCH_MAX:
             raise ValueError(f"a batch has 1 to {<int> BATCH_MAX} records, not {batch}")
         self.batch = batch
@@ -115,6 +118,7 @@ cdef class Engine:
         self.history_size = history
         if arena is None:
             arena = Arena(memory_bytes(history))
+        self.arbiter = Arbiter(lines, gap_timeout, arena)
         self.gates = <uint8_t*> arena.take(SYMBOLS)
         self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
         self.history = <Kept*> arena.take(history * sizeof(Kept))
@@ -166,7 +170,7 @@ cdef class Engine:
         for index in range(self.source_count):
             if self.sources[index].key == key:
                 return &self.sources[index]
-        # There are never more sources than streams, and the sequencer refuses streams beyond its table.
+        # There are never more sources than streams, and the arbiter refuses streams beyond its table.
         index = self.source_count
         self.source_count += 1
         memset(&self.sources[index], 0, sizeof(Source))
@@ -175,15 +179,49 @@ cdef class Engine:
         return &self.sources[index]
 
     cdef void packet(self, const Received* received) noexcept nogil:
+        """Take a packet, and those that have waited for it."""
+        cdef Stream* stream = NULL
+        cdef int place = self.arbiter.check(received, self.steady, &stream)
+        if unlikely(place == INVALID):
+            return
+        if likely(place <= RESTARTED):
+            self.deliver(received, place)
+        else:
+            self.out_of_turn(received, stream, place)
+        if unlikely(stream.holding):
+            self.catch_up(stream, 0, False)
+
+    cdef void out_of_turn(self, const Received* received, Stream* stream, int place) noexcept nogil:
+        if place == LATE:
+            if self.began_anew(<const Header*> received.data, stream):
+                self.deliver(received, RESTARTED)
+            return
+        while place == FULL:
+            self.catch_up(stream, 0, True)
+            place = self.arbiter.place(received, self.steady, stream)
+        if place <= RESTARTED:
+            self.deliver(received, place)
+
+    cdef void catch_up(self, Stream* stream, uint64_t drained, bint force) noexcept nogil:
+        """Deliver held packets; with `force`, at least the first."""
+        cdef int place = NEXT
+        cdef const Received* received = self.arbiter.release(stream, drained, force, &place)
+        while received != NULL:
+            self.deliver(received, place)
+            received = self.arbiter.release(stream, drained, False, &place)
+
+    cdef void expire(self, uint64_t drained) noexcept nogil:
+        """Give up the holes that were waited for long enough: every receiver was empty after `drained`."""
+        cdef uint32_t index
+        self.begin()
+        for index in range(self.arbiter.used):
+            self.catch_up(&self.arbiter.streams[index], drained, False)
+        self.end()
+
+    cdef void deliver(self, const Received* received, int place) noexcept nogil:
         cdef const Header* header = <const Header*> received.data
         cdef const Record* records = <const Record*> (received.data + HEADER_BYTES)
-        cdef Stream* stream = NULL
         cdef Source* source
-        cdef int place = self.sequencer.check(received.data, received.length, &stream)
-        if unlikely(place >= LATE):
-            if place != LATE or not self.began_anew(header, stream):
-                return
-            place = RESTARTED
         self.arrival.stamp = received.stamp
         self.arrival.stamp_ns = received.receive_ns if received.receive_ns != 0 else self.now
         source = self.source_of(header)
@@ -222,8 +260,7 @@ cdef class Engine:
             source.new_snapshots = True
         else:
             return False
-        stream.epoch = header.epoch
-        stream.expected = header.sequence + 1
+        self.arbiter.restart(stream, header)
         stream.restarts += 1
         return True
 
@@ -444,11 +481,13 @@ cdef class Engine:
     cdef int look(self, bint everywhere) noexcept nogil:
         """Receive from each receiver, also from those that need it seldom; returns the packets, or -errno."""
         cdef int index, count, packets = 0
+        self.drained = everywhere
         for index in range(self.receiver_count):
             if everywhere or not (<Receiver> self.looked_at[index]).seldom:
                 count = self.receive(<Receiver> self.looked_at[index])
                 if unlikely(count < 0):
                     return count
+                self.drained &= count < BURST
                 packets += count
         return packets
 
@@ -458,6 +497,7 @@ cdef class Engine:
         cdef uint64_t next_tick = 0
         cdef uint64_t rounds = 0
         cdef int index, count, idle = 0
+        cdef uint64_t looked
         for index in range(self.receiver_count):
             waiting[index].fd = (<Receiver> self.looked_at[index]).fd
             waiting[index].events = POLLIN
@@ -467,13 +507,19 @@ cdef class Engine:
                 self.tick()
                 next_tick = self.steady + TICK_NS
             rounds += 1
-            count = self.look(not self.busy or rounds % SELDOM_EVERY == 0)
+            if unlikely(self.arbiter.holding != 0):
+                looked = self.steady = steady_ns()
+                count = self.look(True)
+                if self.drained and self.arbiter.holding != 0:
+                    self.expire(looked)
+            else:
+                count = self.look(not self.busy or rounds % SELDOM_EVERY == 0)
             if unlikely(count < 0):
                 return count
             if count == 0:
                 idle += 1
                 if not self.busy:
-                    c_poll(waiting, self.receiver_count, WAIT_MS)
+                    c_poll(waiting, self.receiver_count, 1 if self.arbiter.holding else WAIT_MS)
                     self.steady = steady_ns()
                 elif idle % SPINS == 0:
                     self.steady = steady_ns()
@@ -515,16 +561,30 @@ cdef class Engine:
         self.steady = steady_ns()
         self.tick()
 
+    def check_holes(self):
+        """Give up holes that have waited too long, as run() does when nothing more has come."""
+        self.expire(steady_ns())
+
     def counters(self):
         """What happened since the start: packets and their faults, sequences, records, books, recoveries."""
-        sequences = self.sequencer.counters()
-        streams = sequences.pop("streams")
-        valid = sequences.pop("valid")
+        packets = self.arbiter.counters()
+        streams = packets.pop("streams")
+        valid = packets.pop("valid")
         return {
             **self.books.counters(),
             "packets": valid,
-            "invalid": sum(sequences.values()),
-            **{name: sum(stream[name] for stream in streams) for name in ("gaps", "lost", "late", "restarts")},
+            "invalid": sum(packets.values()),
+            **{
+                name: sum(stream[name] for stream in streams)
+                for name in ("gaps", "lost", "late", "copies", "restarts")
+            },
+            "held": self.arbiter.held,
+            "gap_timeouts": self.arbiter.timeouts,
+            **{
+                f"line_{letter}_{name}": sum(stream["lines"][line][name] for stream in streams)
+                for line, letter in enumerate("ab")
+                for name in ("packets", "first", "lost", "late", "duplicates")
+            },
             "kernel_drops": sum(receiver.drops for receiver in self.receivers),
             "recoveries": self.recoveries,
             "stale_marks": self.stale_marks,

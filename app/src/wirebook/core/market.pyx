@@ -50,6 +50,9 @@ METRICS_NAMES = (
     "packets", "invalid", "gaps", "lost", "late", "restarts", "kernel_drops", "records", "updates", "events",
     "deletes_of_absent", "out_of_order", "crossed", "pool_exhausted", "unknown_symbol", "unknown_kind", "lines_used",
     "lines_total", "recoveries", "stale_marks",
+    "copies", "held", "gap_timeouts",
+    "line_a_packets", "line_a_first", "line_a_lost", "line_a_late", "line_a_duplicates",
+    "line_b_packets", "line_b_first", "line_b_lost", "line_b_late", "line_b_duplicates",
 )
 
 

@@ -1,12 +1,11 @@
 import enum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from typing_extensions import Buffer
 
 from wirebook.core.records import Batch
 
 FAULT_NAMES: Final[tuple[str, ...]]
-PLACE_NAMES: Final[tuple[str, ...]]
 
 class Channel(enum.IntFlag):
     INCREMENTAL_CHANNEL = 0
@@ -25,10 +24,5 @@ class Encoder:
     def __init__(self, venue: int, stream: int, epoch: int) -> None: ...
     def encode(self, batch: Batch, channel: int = 0) -> list[bytes]: ...
     def sequence(self, channel: int = 0) -> int: ...
-
-class Sequencer:
-    def __init__(self) -> None: ...
-    def place(self, data: Buffer) -> str: ...
-    def counters(self) -> dict[str, Any]: ...
 
 def decode(data: Buffer) -> Packet: ...

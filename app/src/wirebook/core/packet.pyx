@@ -1,8 +1,8 @@
-"""Packets (docs/wire-format.md): made from batches, checked, and put in their place in the stream."""
+"""Packets (docs/wire-format.md): made from batches, and checked."""
 
 from typing import NamedTuple
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from wirebook.core.clock cimport wall_ns
 from wirebook.core.records cimport CLEAR, RECORD_BYTES, Batch, Record, unlikely
@@ -11,7 +11,6 @@ FAULT_NAMES = (
     "valid", "too_short", "bad_magic", "bad_version", "bad_channel", "bad_count", "bad_length", "bad_sequence",
     "bad_flags", "too_many_streams",
 )
-PLACE_NAMES = ("next", "first", "gap", "restart", "late", "invalid")
 
 
 class Packet(NamedTuple):
@@ -116,81 +115,3 @@ def decode(const unsigned char[::1] data not None):
     batch = Batch(PACKET_RECORDS)
     batch.extend(data[HEADER_BYTES:])
     return Packet(header.channel, header.venue, header.stream, header.epoch, header.sequence, header.send_ns, batch)
-
-
-cdef class Sequencer:
-    """Checks packets and follows the sequence of every (venue, stream, channel).
-
-    A sequence that jumps ahead is a gap, one that is behind is late (a duplicate, or a packet that came out of order
-    after its gap was declared), a higher epoch is the publisher's restart. Packets of an older epoch are late.
-    """
-
-    cdef int check(self, const char* packet, Py_ssize_t length, Stream** found) noexcept nogil:
-        """Count the packet and tell its place (NEXT .. INVALID); `found` is its stream unless it's INVALID."""
-        cdef const Header* header = <const Header*> packet
-        cdef int fault = fault_of(packet, length)
-        cdef uint64_t key
-        cdef Stream* stream
-        cdef uint32_t index
-        if unlikely(fault != VALID):
-            self.faults[fault] += 1
-            return INVALID
-        self.faults[<int> VALID] += 1
-        key = <uint64_t> header.venue << 32 | <uint64_t> header.stream << 8 | header.channel
-        stream = &self.streams[self.recent]
-        if unlikely(stream.key != key or self.used == 0):
-            index = 0
-            while index < self.used and self.streams[index].key != key:
-                index += 1
-            if index == STREAMS:
-                self.faults[<int> TOO_MANY_STREAMS] += 1
-                return INVALID
-            self.recent = index
-            stream = &self.streams[index]
-            if index == self.used:
-                self.used += 1
-                memset(stream, 0, sizeof(Stream))
-                stream.key = key
-                stream.venue = header.venue
-                stream.stream = header.stream
-                stream.channel = header.channel
-                stream.epoch = header.epoch
-                stream.expected = header.sequence + 1
-                stream.packets = 1
-                found[0] = stream
-                return FIRST
-        found[0] = stream
-        stream.packets += 1
-        if unlikely(header.epoch != stream.epoch):
-            if header.epoch < stream.epoch:
-                stream.late += 1
-                return LATE
-            stream.epoch = header.epoch
-            stream.expected = header.sequence + 1
-            stream.restarts += 1
-            return RESTARTED
-        if unlikely(header.sequence != stream.expected):
-            if header.sequence < stream.expected:
-                stream.late += 1
-                return LATE
-            stream.gaps += 1
-            stream.lost += header.sequence - stream.expected
-            stream.expected = header.sequence + 1
-            return AFTER_GAP
-        stream.expected += 1
-        return NEXT
-
-    def place(self, const unsigned char[::1] data not None):
-        """Count a packet; returns its place: next, first, gap, restart, late or invalid."""
-        cdef Stream* stream = NULL
-        cdef const char* packet = NULL
-        if data.shape[0]:
-            packet = <const char*> &data[0]
-        return PLACE_NAMES[self.check(packet, data.shape[0], &stream)]
-
-    def counters(self):
-        """Packets by fault, and for each stream what became of its packets."""
-        return {
-            **{FAULT_NAMES[fault]: self.faults[fault] for fault in range(FAULTS)},
-            "streams": [self.streams[n] for n in range(self.used)],
-        }

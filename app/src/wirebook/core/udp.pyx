@@ -34,6 +34,9 @@ cdef extern from "<sys/socket.h>" nogil:
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
 
+cdef extern from "<netinet/in.h>":
+    enum: IP_MULTICAST_ALL
+
 
 cdef char* _slots() except NULL:
     cdef void* memory = NULL
@@ -146,9 +149,12 @@ cdef class UdpReceiver(Receiver):
             self.received[index].line = line
         membership = struct.pack("@4s4si", socket.inet_aton(endpoint.group), b"", endpoint.check())
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        # Several readers of a host share a group, and each gets every packet; SO_REUSEPORT balances no multicast.
-        # Bound to the group, the socket gets no other datagrams of the port.
+        # Several readers of a host share a group, and each gets every packet: neither option balances multicast. Both,
+        # so that a reader which sets only one of them can be another. Bound to the group, the socket gets no other
+        # datagrams of the port, and without IP_MULTICAST_ALL none of the group on another line's interface (ip(7)).
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.socket.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
         try:
             self.socket.bind((endpoint.group, endpoint.port))
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)

@@ -246,7 +246,7 @@ class _Feed:
                     _log.info("%s: caught up", self._venue.name)
                 if now >= next_status:
                     next_status = now + _STATUS_SECONDS
-                    self._status.write(self._figures(lag, behind, total))
+                    self._status.write({**self._figures(lag, behind, total), **publisher.sent()})
                 due = time.monotonic() + _LAG_SECONDS
                 await asyncio.sleep(_LAG_SECONDS)
         finally:

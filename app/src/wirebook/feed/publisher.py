@@ -31,6 +31,9 @@ class Sends(Protocol):
     def publish(self, encoder: Encoder, batch: Batch, channel: int, /) -> object:
         """Send the records of `batch`."""
 
+    def counters(self) -> dict[str, int]:
+        """What became of the packets, by name."""
+
 
 class Nowhere:
     """For a feed that only records."""
@@ -40,6 +43,10 @@ class Nowhere:
 
     def publish(self, _encoder: Encoder, _batch: Batch, _channel: int, /) -> None:
         """Send nothing."""
+
+    def counters(self) -> dict[str, int]:
+        """Nothing was sent."""
+        return {}
 
 
 class Publisher:
@@ -87,6 +94,14 @@ class Publisher:
         exchange_ns, receive_ns = _TIMES.unpack_from(self.batch, len(self.batch) * _RECORD_BYTES - _TIMES.size)
         if exchange_ns:
             self.age = (receive_ns - exchange_ns) / 1e9
+
+    def sent(self) -> dict[str, int]:
+        """Packets that left, counted on each line, and those that the transport didn't take."""
+        counters = [sends.counters() for sends in (self._incremental, self._snapshot)]
+        return {
+            "packets_sent": sum(each.get("packets", 0) for each in counters),
+            "packets_not_sent": sum(each.get("drops", 0) for each in counters),
+        }
 
     def heartbeat(self, now_ns: int) -> None:
         """Say that this feed is alive, for the readers' own watchdogs."""

@@ -8,7 +8,7 @@ from wirebook import transports
 from wirebook.config import Config
 from wirebook.core.af_xdp import AfXdpReceiver, AfXdpSender
 from wirebook.core.packet import Channel
-from wirebook.core.transport import Endpoint, Line
+from wirebook.core.transport import Endpoint
 from wirebook.core.xsk import XskSocket
 from wirebook.xdp.grant import Wanted, request
 
@@ -17,8 +17,8 @@ def wanted(config: Config) -> tuple[Wanted, ...]:
     """What is to be attached: one program and socket for each interface, with all groups that come by it."""
     found: dict[str, list[tuple[Endpoint, int]]] = {}
     for channel in transports.CHANNELS:
-        endpoint = transports.endpoint(config.transport, channel)
-        found.setdefault(endpoint.interface, []).append((endpoint, int(Line.LINE_A)))
+        for line, endpoint in enumerate(transports.endpoints(config.transport, channel)):
+            found.setdefault(endpoint.interface, []).append((endpoint, line))
     return tuple(Wanted(tuple(destinations), config.af_xdp) for destinations in found.values())
 
 
@@ -51,10 +51,13 @@ def described(receiver: AfXdpReceiver) -> str:
 
 
 def sender(config: Config, channel: Channel) -> AfXdpSender:
-    """For a feed's packets of one channel; both channels share a socket."""
-    endpoint = transports.endpoint(config.transport, channel)
-    xsk = _sending(endpoint.interface, config.af_xdp.send_queue, config.af_xdp.copy, config.memory.hugepages)
-    return AfXdpSender([(xsk, endpoint)], endpoint.port, config.transport.ttl)
+    """For a feed's packets of one channel, on all lines; what leaves by an interface shares a socket."""
+    options = config.af_xdp
+    lines = [
+        (_sending(endpoint.interface, options.send_queue, options.copy, config.memory.hugepages), endpoint)
+        for endpoint in transports.endpoints(config.transport, channel)
+    ]
+    return AfXdpSender(lines, lines[0][1].port, config.transport.ttl)
 
 
 @functools.cache
