@@ -9,6 +9,8 @@ uint64_t drive(apply_batch *apply, void *books, const struct record *records, pt
 {
     uint64_t start = thread_ns(), before = laps == NULL ? 0 : steady_ns();
     for (ptrdiff_t done = 0; done < count; done += batch) {
+        for (const char *next = (const char *) (records + done + batch); next < (const char *) (records + done + 2 * batch); next += 64)
+            __builtin_prefetch(next);
         apply(books, records + done, count - done < batch ? count - done : batch);
         if (laps != NULL) {
             uint64_t now = steady_ns();

@@ -1,4 +1,4 @@
-"""Books of one process: a header per symbol and a radix tree of cache lines per side, all in one arena.
+"""Books of one process: a cache line for each, its best levels, and the pages of all of them, in one arena.
 
 The layout and the reasons for it are in docs/hot-path.md.
 """
@@ -6,63 +6,37 @@ The layout and the reasons for it are in docs/hot-path.md.
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from wirebook.core.memory cimport Arena
-from wirebook.core.records cimport NAME_BYTES, Record
+from wirebook.core.pages cimport Pages
+from wirebook.core.records cimport Record
 
 cdef enum:
     STATE_EMPTY = 0
     STATE_STALE = 1
     STATE_LIVE = 2
     BATCH_MAX = 64  # updates whose lines can be asked for before the first of them is applied
-    DEPTH = 10  # levels a side that `depth_changed` watches, and that the market cache shows
+    DEPTH = 10      # levels a side that the market cache shows
+    RUNGS = 16      # that are kept in order for it: more, so that a level that goes seldom needs a search for the next
 
-cdef struct Side:
-    uint64_t prefix        # what all keys of the tree have above their lowest 6 * (height + 1) bits
-    uint64_t best          # highest key; a removed one while best_known is 0
-    int64_t best_quantity
-    uint64_t depth_floor   # key of the DEPTH-th best level when depth was last read, 0 when there were fewer
-    uint32_t root          # reference of the topmost line, 0: no level
-    uint32_t levels
-    uint8_t height         # inner nodes above a leaf
-    uint8_t best_known
-    uint8_t depth_changed  # a level at or above depth_floor was touched
-    uint8_t flip           # 1 for asks: keys run downwards, so that the best key is the highest on both sides
-
-# Two cache lines: what an update of a bid needs is in the first, of an ask in the second (and the first for the id).
+# All that an update needs of its book, unless it is among the best levels. One cache line; [0] is the bids', [1] the asks'.
 cdef struct Book:
-    Side bid
     uint64_t update_id
+    uint64_t exchange_ns
+    uint64_t receive_ns
+    uint64_t floor[2]      # key of the last rung; 0 when all levels are rungs
+    uint32_t levels[2]
+    uint8_t rungs[2]
+    uint8_t shown          # bit 0, 1: a level that is shown changed since the last event that was told
+    uint8_t watch          # the end of an event has to be looked at: somebody listens, the best changed, or it's crossed
     uint8_t state
     uint8_t reason
     uint8_t price_decimals
     uint8_t quantity_decimals
     uint32_t symbol
-    Side ask
-    uint64_t exchange_ns
-    uint64_t receive_ns
 
-cdef inline uint64_t side_key(Side* side, int64_t price) noexcept nogil:
-    # Flipping the sign bit makes signed order unsigned; flipping all the others as well turns it round.
-    return <uint64_t> price ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> side.flip))
-
-cdef struct Pool:
-    char* lines
-    uint32_t free_line     # head of the list of given back lines, 0: none
-    uint32_t free_lines
-    uint32_t fresh         # lines from here on were never used
-    uint32_t total
-
-cdef struct Entry:
-    uint64_t page          # the key without its lowest 6 bits
-    uint32_t owner         # side of a symbol, 0: the entry is free
-    uint32_t leaf          # its reference
-
-cdef struct Pair:
-    Entry entries[2]
-
-cdef struct Grave:
-    uint64_t page
-    uint32_t owner
-    uint32_t padding
+# The best levels of a side, the best first. Unused rungs are 0.
+cdef struct Ladder:
+    uint64_t keys[RUNGS]
+    int64_t quantities[RUNGS]
 
 cdef struct Counters:
     uint64_t records
@@ -80,26 +54,46 @@ ctypedef void (*Listener)(void* context, Book* book, const Record* record) noexc
 
 cdef struct BookSet:
     Book* books
+    Ladder* ladders        # by owner
     char* names            # NAME_BYTES a symbol, zero padded
     uint32_t symbols
     bint prefetch
-    Pool pool
-    Pair* directory        # leaves by owner and page: a cache, so that most updates need no walk down the tree
-    uint64_t directory_mask
-    Grave* graves          # leaves that became empty, the longest ago first: a ring
-    uint64_t graves_mask
-    uint64_t laid
-    uint64_t buried
+    uint32_t depth         # levels a side that are always in the ladder, if there are as many
+    Pages pages
     Counters counters
     Listener on_event      # called when a book is whole again after an event, or changed its state; or NULL
     void* context
+    char* shown            # memory that `on_event` writes, `shown_bytes` for each symbol, to be asked for ahead; or NULL
+    size_t shown_bytes
+
+
+cdef inline uint64_t key_of(int64_t price, uint32_t kind) noexcept nogil:
+    # Flipping the sign bit makes signed order unsigned; flipping all the others as well turns it round, for asks.
+    return <uint64_t> price ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> (kind & 1)))
+
+
+cdef inline int64_t price_of(uint64_t key, uint32_t kind) noexcept nogil:
+    return <int64_t> (key ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> (kind & 1))))
+
+
+cdef inline uint32_t owner_of(uint32_t symbol, uint32_t kind) noexcept nogil:
+    return symbol * 2 + (kind & 1) + 1  # 0 says "nobody's"
+
+
+cdef inline bint book_best(BookSet* books, Book* book, uint32_t kind, int64_t* price, int64_t* quantity) noexcept nogil:
+    """Best price and quantity of a side; False, and zeros, when it is empty."""
+    cdef Ladder* ladder = books.ladders + owner_of(book.symbol, kind)
+    cdef bint found = book.rungs[kind] != 0
+    price[0] = price_of(ladder.keys[0], kind) if found else 0
+    quantity[0] = ladder.quantities[0] if found else 0
+    return found
+
 
 cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil
 cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil
+cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown, size_t shown_bytes) noexcept nogil
 cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil
 cdef void book_clear(BookSet* books, Book* book) noexcept nogil
-cdef bint side_best(BookSet* books, Side* side, int64_t* price, int64_t* quantity) noexcept nogil
-cdef Py_ssize_t side_levels(BookSet* books, Side* side, Py_ssize_t count, int64_t* levels) noexcept nogil
 
 
 cdef class Books:

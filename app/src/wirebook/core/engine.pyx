@@ -16,17 +16,18 @@ from libc.string cimport memcpy, memset
 from wirebook.core.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
 from wirebook.core.atomics cimport pause
 from wirebook.core.books cimport (
-    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_stale, books_apply, books_apply_slots, side_best,
+    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_best, book_stale, books_apply, books_apply_slots,
+    books_listen,
 )
 from wirebook.core.clock cimport steady_ns, wall_ns
 from wirebook.core.latency cimport (
     FEED_TO_SENT, RECEIVED_TO_TAKEN, SENT_TO_RECEIVED, TAKEN_TO_PUBLISHED, VENUE_TO_FEED, Histogram, histogram_add,
 )
-from wirebook.core.market cimport Arrival, MarketWriter
+from wirebook.core.market cimport Arrival, MarketRecord, MarketWriter
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport HEADER_BYTES, SNAPSHOT_CHANNEL, Header
 from wirebook.core.records cimport (
-    ASK, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
+    ASK, BID, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
     likely, unlikely,
 )
 from wirebook.core.ring cimport (
@@ -70,8 +71,8 @@ cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogi
         arrival = <const Arrival*> (record + 1)
     engine.market.publish(&engine.books.set, book, book.state, book.reason, engine.now, arrival)
     if unlikely(engine.audit != NULL):
-        side_best(&engine.books.set, &book.bid, &bid, &bid_quantity)
-        side_best(&engine.books.set, &book.ask, &ask, &ask_quantity)
+        book_best(&engine.books.set, book, BID, &bid, &bid_quantity)
+        book_best(&engine.books.set, book, ASK, &ask, &ask_quantity)
         fprintf(engine.audit, "%u,%llu,%u,%lld,%lld,%lld,%lld\n", book.symbol, <unsigned long long> book.update_id,
                 <unsigned> book.state, <long long> bid, <long long> bid_quantity, <long long> ask,
                 <long long> ask_quantity)
@@ -129,14 +130,13 @@ cdef class Engine:
             self.audit = fopen(os.fsencode(audit), "w")
             if self.audit == NULL:
                 raise UserError(f"can't write {audit}: {os.strerror(c_errno)}")
-        books.set.context = <void*> self
-        books.set.on_event = on_event
+        books_listen(&books.set, on_event, <void*> self, <char*> market.records, sizeof(MarketRecord))
 
     def __dealloc__(self):
         if self.audit != NULL:
             fclose(self.audit)
         if self.books is not None:
-            self.books.set.on_event = NULL
+            books_listen(&self.books.set, NULL, NULL, NULL, 0)
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 

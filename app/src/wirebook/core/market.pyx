@@ -22,10 +22,10 @@ from wirebook.core.atomics cimport (
     fence_acquire, fence_release, load_acquire_32, load_acquire_64, load_relaxed_32, pause, store_relaxed_32,
     store_release_32, store_release_64,
 )
-from wirebook.core.books cimport DEPTH, STATE_EMPTY, Book, BookSet, Side, side_best, side_key, side_levels
+from wirebook.core.books cimport DEPTH, STATE_EMPTY, Book, BookSet, Ladder, book_best, owner_of, price_of
 from wirebook.core.clock cimport steady_ns, wall_ns
 from wirebook.core.latency cimport HISTOGRAM_BINS, STAGES, Histogram
-from wirebook.core.records cimport NAME_BYTES, STOPPED, SYMBOLS, unlikely
+from wirebook.core.records cimport ASK, BID, NAME_BYTES, STOPPED, SYMBOLS, unlikely
 
 from wirebook.core.books import State
 from wirebook.core.latency import STAGE_NAMES, stage
@@ -206,18 +206,20 @@ cdef class MarketWriter:
         record.state = state
         record.reason = reason
         record.update_id = book.update_id
-        side_best(books, &book.bid, &record.bid_price, &record.bid_quantity)
-        side_best(books, &book.ask, &record.ask_price, &record.ask_quantity)
+        book_best(books, book, BID, &record.bid_price, &record.bid_quantity)
+        book_best(books, book, ASK, &record.ask_price, &record.ask_quantity)
         record.exchange_ns = book.exchange_ns
         record.receive_ns = book.receive_ns
         record.publish_ns = now
         record.stamp = <uint8_t> arrival.stamp
         record.stamp_age = <uint32_t> min(age, <uint64_t> UINT32_MAX)
         record.events += 1
-        if unlikely(book.bid.depth_changed):
-            record.bids = depth(books, &book.bid, record.bid_levels)
-        if unlikely(book.ask.depth_changed):
-            record.asks = depth(books, &book.ask, record.ask_levels)
+        if unlikely(book.shown != 0):
+            if book.shown & 1:
+                record.bids = show(books, book, BID, record.bid_levels)
+            if book.shown & 2:
+                record.asks = show(books, book, ASK, record.ask_levels)
+            book.shown = 0
         store_release_32(&record.sequence, sequence + 2)
 
     cdef void define(self, BookSet* books, Book* book) noexcept nogil:
@@ -244,12 +246,14 @@ cdef class MarketWriter:
         store_release_64(&self.header.heartbeat_ns, 0)
 
 
-cdef uint8_t depth(BookSet* books, Side* side, int64_t* levels) noexcept nogil:
-    """Show the side's first levels; later updates below the last of them need not come here again."""
-    cdef Py_ssize_t count = side_levels(books, side, DEPTH, levels)
-    side.depth_changed = 0
-    side.depth_floor = side_key(side, levels[2 * DEPTH - 2]) if count == DEPTH else 0
-    return <uint8_t> count
+cdef uint8_t show(BookSet* books, Book* book, uint32_t kind, int64_t* levels) noexcept nogil:
+    """Copy a side's first levels from its ladder; returns how many there are."""
+    cdef Ladder* ladder = books.ladders + owner_of(book.symbol, kind)
+    cdef int index
+    for index in range(DEPTH):
+        levels[2 * index] = price_of(ladder.keys[index], kind)
+        levels[2 * index + 1] = ladder.quantities[index]
+    return <uint8_t> min(book.rungs[kind], <int> DEPTH)
 
 
 cdef class MarketView:
