@@ -9,8 +9,10 @@ uint64_t drive(apply_batch *apply, void *books, const struct record *records, pt
 {
     uint64_t start = thread_ns(), before = laps == NULL ? 0 : steady_ns();
     for (ptrdiff_t done = 0; done < count; done += batch) {
-        for (const char *next = (const char *) (records + done + batch); next < (const char *) (records + done + 2 * batch); next += 64)
-            __builtin_prefetch(next);
+        /* The records to come: in the engine they are in a ring in the first-level cache, not in a file's memory. */
+        const char *next = (const char *) (records + done + batch);
+        for (ptrdiff_t ahead = 0; ahead < batch * (ptrdiff_t) sizeof *records; ahead += 64)
+            __builtin_prefetch(next + ahead);
         apply(books, records + done, count - done < batch ? count - done : batch);
         if (laps != NULL) {
             uint64_t now = steady_ns();

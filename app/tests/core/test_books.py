@@ -64,7 +64,7 @@ edges = st.sampled_from([0, -1, 1, 63, 64, 4095, 4096, 2**62, -(2**62), 2**63 - 
 level = st.tuples(
     st.sampled_from([Kind.BID, Kind.ASK]),
     near | near | far | edges,
-    st.just(0) | st.integers(1, 5) | st.just(2**63 - 1),
+    st.just(0) | st.integers(1, 5) | st.sampled_from([2**32 - 1, 2**32, 2**63 - 1]),
 )
 
 
@@ -80,6 +80,23 @@ def test_any_updates_equal_the_model(arena_books: Books, levels: list[Level]) ->
         model.set(kind, price, quantity, update_id)
     apply(books, levels)
     same(books, model)
+
+
+def test_a_page_of_large_and_small_quantities_that_fills_and_empties() -> None:
+    # Packed lines hold 32 bits a quantity and ten levels: everything else, and the way there and back.
+    books, model = Books(1, Arena(2 << 20, "off")), Model()
+    chance = random.Random(7)
+    for update_id in range(1, 20_001):
+        removal = update_id // 500 % 2 == 0 and chance.random() < 0.7
+        large = [2**32 - 1, 2**32, 2**63 - 1] if update_id % 3 == 0 else []
+        quantity = 0 if removal else chance.choice([1, 2, 3, *large])
+        price = chance.randrange(64)
+        model.set(Kind.BID, price, quantity, update_id)
+        batch = Batch(1)
+        batch.append(0, Kind.BID, Flag.EVENT_END, 0, update_id, price, quantity)
+        books.apply(batch)
+        if update_id % 50 == 0:
+            same(books, model)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,45 @@ def write_forever(path: str) -> None:
         engine.check_silence()
 
 
+@pytest.mark.parametrize("span", [12, 60, 3_000, 400_000])
+def test_the_shown_levels_are_the_books_best_after_every_event(path: Path, span: int) -> None:
+    # They are corrected in place, update by update; the books' own walk over all levels is what they must equal.
+    engine, encoder, chance = engine_at(path, 2), Encoder(1, 1, 1), random.Random(span)
+    view = MarketView(path)
+    feed(engine, encoder, *((symbol, kind) for symbol in range(2) for kind in (Kind.CLEAR, Kind.LIVE)))
+    middle = 10_000
+    for update_id in range(1, 4_000):
+        symbol = chance.randrange(2)
+        middle += chance.randrange(-2, 3)
+        levels = [
+            (symbol, chance.randrange(2), 0, 0, update_id, middle + chance.randrange(-span, span), chance.randrange(3))
+            for _ in range(chance.randrange(1, 8))
+        ]
+        feed(engine, encoder, *levels[:-1], (*levels[-1][:2], Flag.EVENT_END, *levels[-1][3:]))
+        top, bids, asks = view.depth(symbol)
+        assert bids == engine.books.levels(symbol, Kind.BID, 10)
+        assert asks == engine.books.levels(symbol, Kind.ASK, 10)
+        assert (top.bid_price, top.bid_quantity) == (bids[0] if bids else (None, None))
+        assert (top.ask_price, top.ask_quantity) == (asks[0] if asks else (None, None))
+
+
+def test_an_engine_shows_books_that_were_filled_before_it(path: Path) -> None:
+    books = Books(1, Arena(4 << 20, "off"))
+    batch = Batch(100)
+    for price in range(40):
+        batch.append(0, Kind.BID, Flag.EVENT_END, 0, 1, price * 7, 1 + price)
+    books.apply(batch)
+    engine = Engine(books, MarketWriter(path, 1), history=16)
+    batch.clear()
+    batch.append(0, Kind.LIVE, Flag.EVENT_END, 0, 1)
+    engine.books.apply(batch)
+    assert MarketView(path).depth(0)[1] == books.levels(0, Kind.BID, 10)
+    batch.clear()
+    batch.append(0, Kind.BID, Flag.EVENT_END, 0, 2, 39 * 7, 0)
+    books.apply(batch)
+    assert MarketView(path).depth(0)[1] == [(price * 7, 1 + price) for price in range(38, 28, -1)]
+
+
 @pytest.fixture
 def writer(path: Path) -> Iterator[BaseProcess]:
     process = fork.Process(target=write_forever, args=(str(path),), daemon=True)

@@ -15,9 +15,10 @@ cdef enum:
     STATE_LIVE = 2
     BATCH_MAX = 64  # updates whose lines can be asked for before the first of them is applied
     DEPTH = 10      # levels a side that the market cache shows
-    RUNGS = 16      # that are kept in order for it: more, so that a level that goes seldom needs a search for the next
+    RUNGS = 16      # that are kept in order for it: more, so that one that goes seldom means a search for the next
 
-# All that an update needs of its book, unless it is among the best levels. One cache line; [0] is the bids', [1] the asks'.
+# All that an update needs of its book, unless it is among the best levels: one cache line. [0] is the bids', [1] the
+# asks'.
 cdef struct Book:
     uint64_t update_id
     uint64_t exchange_ns
@@ -26,7 +27,7 @@ cdef struct Book:
     uint32_t levels[2]
     uint8_t rungs[2]
     uint8_t shown          # bit 0, 1: a level that is shown changed since the last event that was told
-    uint8_t watch          # the end of an event has to be looked at: somebody listens, the best changed, or it's crossed
+    uint8_t watch          # the end of an event has to be looked at: somebody listens, the best changed, or is crossed
     uint8_t state
     uint8_t reason
     uint8_t price_decimals
@@ -63,7 +64,7 @@ cdef struct BookSet:
     Counters counters
     Listener on_event      # called when a book is whole again after an event, or changed its state; or NULL
     void* context
-    char* shown            # memory that `on_event` writes, `shown_bytes` for each symbol, to be asked for ahead; or NULL
+    char* shown            # memory that `on_event` writes, `shown_bytes` a symbol, to be asked for ahead; or NULL
     size_t shown_bytes
 
 

@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 from wirebook.core.memory cimport Arena
 from wirebook.core.pages cimport (
-    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Pages, Root, leaf_write, page_block, page_find, page_home, page_is, pages_below, pages_clear,
-    pages_highest, pages_make, pages_set, popcount, prefetch,
+    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Pages, Root, leaf_write, page_block, page_find, page_home, pages_below,
+    pages_clear, pages_highest, pages_make, pages_set, popcount, prefetch_line,
 )
 from wirebook.core.records cimport (
     ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS,
@@ -59,7 +59,7 @@ cdef extern from *:
 cdef enum:
     PREFETCH_LINES = 8192  # up to here pages stay in a second-level cache of 2 MB by themselves
     BATCH = 16           # of those who apply more at a time
-    PAGE_BYTES_MIN = 8192  # a symbol: some 60 levels a side far from each other, below which a book is not worth starting
+    PAGE_BYTES_MIN = 8192  # a symbol: some 40 levels a side far from each other, or a book is not worth starting
 
 
 class State(IntEnum):
@@ -101,7 +101,7 @@ cdef void ladder_make(BookSet* books, Book* book, uint32_t kind) noexcept nogil:
 
 
 cdef void ladder_set(BookSet* books, Book* book, uint32_t kind, uint64_t key, int64_t quantity) noexcept nogil:
-    """A level at or above the ladder's floor was set, or removed with quantity 0; the pages and `levels` know already."""
+    """A level at or above the ladder's floor was set, or removed with quantity 0; pages and `levels` know already."""
     cdef Ladder* ladder = books.ladders + owner_of(book.symbol, kind)
     cdef int place = rungs_above(<const unsigned long long*> ladder.keys, key)
     cdef uint32_t held = book.rungs[kind], most = RUNGS if books.depth > 1 else 1
@@ -135,7 +135,8 @@ cdef void side_clear(BookSet* books, Book* book, uint32_t kind) noexcept nogil:
     ladder_make(books, book, kind)
 
 
-cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_t count, int64_t* levels) noexcept nogil:
+cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_t count,
+                            int64_t* levels) noexcept nogil:
     """Up to `count` levels from the best on, as pairs of price and quantity in `levels`; returns how many."""
     cdef uint32_t owner = owner_of(book.symbol, kind)
     cdef uint64_t key
@@ -151,7 +152,8 @@ cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_
 
 # ---- books ----------------------------------------------------------------------------------------------------------
 
-cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown, size_t shown_bytes) noexcept nogil:
+cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown,
+                       size_t shown_bytes) noexcept nogil:
     """Call `on_event` from now on, and keep DEPTH levels a side ready for it; or stop that, with NULL."""
     cdef uint32_t symbol, kind
     books.on_event = on_event
@@ -317,10 +319,10 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
         leaf = page_home(&books.pages, owner, key_of(record.price, record.kind) & ~<uint64_t> 63)
         leaves[index] = leaf
         if books.prefetch:
-            prefetch(leaf, 1)
+            prefetch_line(leaf)
         if ahead:
             # A symbol out of range asks for nonsense, which does no harm.
-            prefetch(books.books + record.symbol, 1)
+            prefetch_line(books.books + record.symbol)
     if ahead:
         for index in range(count):
             record = record_at(records, stride, index)
@@ -330,18 +332,18 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
             owner = owner_of(record.symbol, record.kind)
             leaf = page_find(&books.pages, leaves[index], owner, key & ~<uint64_t> 63)
             leaves[index] = leaf
-            prefetch(&page_block(&books.pages, leaf.block)[key & 63] if leaf.block != 0 else <int64_t*> leaf, 1)
+            prefetch_line(&page_block(&books.pages, leaf.block)[key & 63] if leaf.block != 0 else <int64_t*> leaf)
             if books.shown != NULL:
                 if record.flags & EVENT_END:
                     shown = books.shown + record.symbol * books.shown_bytes
-                    prefetch(shown, 1)
-                    prefetch(shown + 64, 1)
+                    prefetch_line(shown)
+                    prefetch_line(shown + LINE_BYTES)
                 if key >= books.books[record.symbol].floor[record.kind & 1]:
                     ladder = books.ladders + owner
-                    prefetch(&ladder.keys[0], 1)
-                    prefetch(&ladder.keys[8], 1)
-                    prefetch(&ladder.quantities[0], 1)
-                    prefetch(&ladder.quantities[8], 1)
+                    prefetch_line(&ladder.keys[0])
+                    prefetch_line(&ladder.keys[8])
+                    prefetch_line(&ladder.quantities[0])
+                    prefetch_line(&ladder.quantities[8])
     for index in range(count):
         apply(books, record_at(records, stride, index), leaves[index])
 

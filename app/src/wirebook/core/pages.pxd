@@ -7,10 +7,10 @@ from wirebook.core.records cimport unlikely
 
 cdef extern from *:
     """
-    /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Seen as 16
-       lanes of 32 bits, 2 and 3 are the bitmap, and 6 is the first quantity. `place` is the level's lane; `had` and `has`
-       say if it was and will be there. Two shuffles and a choice, not a load one place off: that would touch the line
-       beside this one, and it would wait for the store before it. */
+    /* A packed leaf after an update of one level, without a branch that traffic could make the CPU mispredict. Seen as
+       16 lanes of 32 bits, 2 and 3 are the bitmap, and 6 is the first quantity. `place` is the level's lane; `had` and
+       `has` say if it was and will be there. Two shuffles and a choice, not a load one place off: that would touch the
+       line beside this one, and it would wait for the store before it. */
     typedef int wb_lanes __attribute__((vector_size(64), may_alias));
     typedef long long wb_words __attribute__((vector_size(64), may_alias));
     static inline void wb_leaf_write(void *line, int place, int had, int has, long long bits, int quantity)
@@ -27,6 +27,8 @@ cdef extern from *:
         now = (now & ~at) | (quantity & at);
         *(wb_words *) line = ((wb_words) now & ~bitmap) | (bits & bitmap);
     }
+    /* To be written. */
+    static inline void wb_prefetch_line(const void *address) { __builtin_prefetch(address, 1); }
     static inline unsigned long long wb_share(unsigned long long hash, unsigned long long count)
     {
         return (unsigned long long) (((unsigned __int128) hash * count) >> 64);
@@ -36,7 +38,7 @@ cdef extern from *:
     uint64_t wb_share(uint64_t hash, uint64_t count) nogil
     int popcount "__builtin_popcountll"(uint64_t bits) nogil
     int leading_zeros "__builtin_clzll"(uint64_t bits) nogil
-    void prefetch "__builtin_prefetch"(const void* address, int write) nogil
+    void prefetch_line "wb_prefetch_line"(const void* address) nogil
 
 cdef enum:
     LINE_BYTES = 64

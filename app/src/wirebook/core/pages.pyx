@@ -30,8 +30,8 @@ cdef enum:
 cdef uint64_t pages_make(Pages* pages, Arena arena, size_t leave, uint32_t symbols) except 0:
     """Take all of `arena` but `leave` bytes; returns how many bytes that are.
 
-    Three quarters are lines and a quarter blocks: sparse books need lines only, and dense ones, with 30 levels on a page,
-    hold about as many levels for each byte of both.
+    Three quarters are lines and a quarter blocks: sparse books need lines only, and dense ones, with 30 levels on a
+    page, find about as much room in both.
     """
     cdef size_t room
     cdef uint32_t owner
@@ -181,7 +181,7 @@ cdef void prune(Pages* pages, Line* leaf) noexcept nogil:
 
 
 cdef void sweep(Pages* pages) noexcept nogil:
-    """Look for empty leaves where the last search ended. Each call takes little time; it takes many to see all lines."""
+    """Look for empty leaves where the last search ended. A call takes little time; it takes many to see all lines."""
     cdef Line* line
     cdef int _looked
     if pages.used <= pages.count // 2 and blocks_left(pages) >= pages.total_blocks // 4:
