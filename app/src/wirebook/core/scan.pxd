@@ -1,21 +1,32 @@
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from wirebook.core.cursor cimport Cursor
 from wirebook.core.records cimport Batch, Record
 
+cdef extern from "levels.h":
+    ctypedef struct Shape "wb_shape":
+        uint64_t quotes
+        uint64_t points
+        int32_t length
+        int32_t price_decimals
+        int32_t quantity_decimals
+
 cdef enum:
-    NAME_LIMIT = 24
-    SLOTS = 4096  # twice the symbols of a node: probes stay short
+    NAME_WORDS = 3  # of 8 characters
+    SLOTS = 4096    # twice the symbols of a node: probes stay short
+    SHAPES = 64
 
 cdef struct Entry:
-    char name[NAME_LIMIT]
-    Py_ssize_t length  # 0: a free slot
+    uint64_t name[NAME_WORDS]  # zero padded; all zeros: a free slot
     uint32_t symbol
     int price_decimals
     int quantity_decimals
+    Shape* shape               # of its last level
 
 
 cdef class Scanner:
     cdef Entry* table
+    cdef Shape* shapes         # those seen last, by a hash of their layout
     cdef readonly uint32_t symbol
     cdef readonly uint64_t first
     cdef readonly uint64_t last
@@ -23,9 +34,9 @@ cdef class Scanner:
     cdef uint64_t before
     cdef bint chained
 
-    cdef Entry* find(self, const char* name, Py_ssize_t length) noexcept nogil
-    cdef bint run(self, const char* at, const char* end, Batch batch, uint64_t receive_ns) noexcept nogil
-    cdef Entry* begin(self, const char** at, const char* end, Record* pattern) noexcept nogil
+    cdef bint take(self, bytes raw, Batch batch, uint64_t receive_ns) noexcept
+    cdef bint run(self, Cursor* cursor, Batch batch, uint64_t receive_ns) noexcept nogil
+    cdef Entry* named(self, Cursor* cursor, Record* pattern) noexcept nogil
     cdef bint finish(self, Batch batch, Py_ssize_t mark, uint64_t receive_ns) noexcept nogil
 
 
