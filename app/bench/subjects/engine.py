@@ -22,6 +22,7 @@ from wirebook.core.packet import Encoder
 from wirebook.core.records import Batch
 from wirebook.core.ring import Ring, ring_bytes
 from wirebook.core.scan import DepthScanner
+from wirebook.core.steady import BookSink
 from wirebook.venues.base import Instrument
 from wirebook.venues.follower import BookFollower
 
@@ -94,18 +95,6 @@ class Packets:
         return Laps(laps.tolist(), PACKET_RECORDS)
 
 
-class _Sink:
-    """Applies each event to the books."""
-
-    def __init__(self, books: core_books.Books) -> None:
-        self.batch = Batch(1 << 13)
-        self._apply = books.apply
-
-    def commit(self, _symbol: int) -> None:
-        self._apply(self.batch)
-        self.batch.clear()
-
-
 class _Messages:
     def __init__(self, inputs: Path) -> None:
         facts = json.loads((inputs / "messages.json").read_text())
@@ -140,7 +129,7 @@ class Follower(_Messages):
     def run(self) -> dict[str, float]:
         """Messages a second."""
         books = core_books.Books(1, Arena(floor.ARENA_BYTES))
-        follower = BookFollower(self._venue, [self._instrument], _Sink(books))
+        follower = BookFollower(self._venue, [self._instrument], BookSink(books, 1 << 13))
         follower.connected()
         message = follower.message
         message(self._snapshot, 1)

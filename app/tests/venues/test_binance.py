@@ -6,6 +6,7 @@ import pytest
 
 from wirebook.core.books import State
 from wirebook.core.records import Kind, Reason
+from wirebook.core.rules import Verdict
 from wirebook.venues import get
 from wirebook.venues.base import (
     Depth,
@@ -17,7 +18,6 @@ from wirebook.venues.base import (
     Ticker,
     Unknown,
     UnrepresentableError,
-    Verdict,
     WantLog,
     WantSnapshot,
     decimals_of,
@@ -46,7 +46,7 @@ VENUE = get("binance")
     ],
 )
 def test_rule(at: int, chained: bool, first: int, last: int, verdict: Verdict) -> None:
-    assert VENUE.judge(at, chained, first, last, None) is verdict
+    assert VENUE.rule.judge(at, chained, first, last, None) is verdict
 
 
 def live() -> tuple[BookFollower, Keeper]:

@@ -4,6 +4,7 @@ import pytest
 
 from wirebook.core.books import State
 from wirebook.core.records import Kind, Reason
+from wirebook.core.rules import Verdict
 from wirebook.venues import get
 from wirebook.venues.base import (
     UNNUMBERED,
@@ -18,7 +19,6 @@ from wirebook.venues.base import (
     Snapshot,
     Subscribed,
     Unknown,
-    Verdict,
     WantLog,
     WantResubscribe,
 )
@@ -47,12 +47,12 @@ APPLY, REPEAT, BREAK = Verdict.APPLY, Verdict.REPEAT, Verdict.BREAK
     ],
 )
 def test_binance_futures(chained: bool, first: int, last: int, previous: int, verdict: Verdict) -> None:
-    assert get("binance-usdm").judge(100, chained, first, last, previous) is verdict
+    assert get("binance-usdm").rule.judge(100, chained, first, last, previous) is verdict
 
 
 @pytest.mark.parametrize(("last", "verdict"), [(101, APPLY), (100, REPEAT), (102, BREAK), (99, BREAK), (2, BREAK)])
 def test_bybit(last: int, verdict: Verdict) -> None:
-    assert get("bybit-spot").judge(100, True, last, last, None) is verdict
+    assert get("bybit-spot").rule.judge(100, True, last, last, None) is verdict
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_bybit(last: int, verdict: Verdict) -> None:
     [(137, 100, APPLY), (100, 100, APPLY), (100, 90, REPEAT), (137, 99, BREAK), (137, 101, BREAK)],
 )
 def test_okx(last: int, previous: int, verdict: Verdict) -> None:
-    assert get("okx").judge(100, True, last, last, previous) is verdict
+    assert get("okx").rule.judge(100, True, last, last, previous) is verdict
 
 
 def test_bybit_restart_replaces_the_book_and_is_no_gap() -> None:

@@ -29,7 +29,7 @@ def told(kind: type[Exchange], raw: bytes, scanned: bool) -> Outcome:
     else:
         subject.snapshot(exchange.instrument.id, exchange.snapshot(), 1)
     if not scanned:
-        subject._scanner = None
+        subject.scanner = None
     subject.message(raw, 2)
     levels = sorted((*record[:2], *record[3:]) for record in sink.records)
     ends = [record[2] for record in sink.records]

@@ -19,6 +19,7 @@ cdef enum:
 cdef struct Entry:
     uint64_t name[NAME_WORDS]  # zero padded; all zeros: a free slot
     uint32_t symbol
+    uint32_t place             # among the scanner's instruments
     int price_decimals
     int quantity_decimals
     Shape* shape               # of its last level
@@ -28,11 +29,11 @@ cdef class Scanner:
     cdef Entry* table
     cdef Shape* shapes         # those seen last, by a hash of their layout
     cdef readonly uint32_t symbol
+    cdef uint32_t place        # of the event's instrument among those given
     cdef readonly uint64_t first
     cdef readonly uint64_t last
     cdef readonly uint64_t exchange_ns
-    cdef uint64_t before
-    cdef bint chained
+    cdef uint64_t before       # UINT64_MAX where events don't say
 
     cdef bint take(self, bytes raw, Batch batch, uint64_t receive_ns) noexcept
     cdef bint run(self, Cursor* cursor, Batch batch, uint64_t receive_ns) noexcept nogil

@@ -9,7 +9,7 @@ teaches their layout.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.stdlib cimport posix_memalign
@@ -127,6 +127,8 @@ cdef class Scanner:
         cdef bytes encoded
         cdef Entry* entry
         cdef Entry wanted
+        cdef uint32_t place = 0
+        self.before = UINT64_MAX
         self.table = <Entry*> calloc(SLOTS, sizeof(Entry))
         if self.table == NULL or posix_memalign(<void**> &self.shapes, 64, (SHAPES + 1) * sizeof(Shape)) != 0:
             raise MemoryError
@@ -144,10 +146,12 @@ cdef class Scanner:
             memcpy(wanted.name, <char*> encoded, <size_t> len(encoded))
             entry = slot_of(self.table, wanted.name)
             wanted.symbol = symbol
+            wanted.place = place
             wanted.price_decimals = price_decimals
             wanted.quantity_decimals = quantity_decimals
             wanted.shape = self.shapes + SHAPES
             entry[0] = wanted
+            place += 1
 
     def __dealloc__(self):
         free(self.table)
@@ -156,7 +160,7 @@ cdef class Scanner:
     @property
     def previous(self):
         """The id that the event says it continues; None where such events don't say."""
-        return self.before if self.chained else None
+        return None if self.before == UINT64_MAX else self.before
 
     def scan(self, bytes raw not None, Batch batch not None, uint64_t receive_ns):
         """Append the records of one depth event and return True; or leave the batch as it was and return False.
@@ -201,6 +205,7 @@ cdef class Scanner:
             return NULL
         memset(pattern, 0, sizeof(Record))
         pattern.symbol = self.symbol = entry.symbol
+        self.place = entry.place
         return entry
 
     cdef bint finish(self, Batch batch, Py_ssize_t mark, uint64_t receive_ns) noexcept nogil:
@@ -249,8 +254,8 @@ cdef class DepthScanner(Scanner):
             or self.first > self.last
         ):
             return False
-        self.chained = skip(cursor, b',"pu":', 6)
-        if self.chained and unlikely(not integer(cursor, 18, &self.before)):
+        self.before = UINT64_MAX
+        if skip(cursor, b',"pu":', 6) and unlikely(not integer(cursor, 18, &self.before)):
             return False
         self.exchange_ns = milliseconds * 1000000
         pattern.kind = BID
@@ -278,7 +283,7 @@ cdef class FuturesScanner(DepthScanner):
     """The same of Binance's futures: an event without `pu` is none."""
 
     cdef bint run(self, Cursor* cursor, Batch batch, uint64_t receive_ns) noexcept nogil:
-        return DepthScanner.run(self, cursor, batch, receive_ns) and self.chained
+        return DepthScanner.run(self, cursor, batch, receive_ns) and self.before != UINT64_MAX
 
 
 cdef class OrderbookScanner(Scanner):
@@ -367,7 +372,6 @@ cdef class BooksScanner(Scanner):
             return False
         if unlikely(not skip(cursor, b"}]}", 3) or cursor.at != cursor.end):
             return False
-        self.chained = True
         self.first = self.last
         self.exchange_ns = milliseconds * 1000000
         return self.finish(batch, mark, receive_ns)

@@ -20,7 +20,6 @@ from wirebook.feed.rest import explain
 from wirebook.feed.sockets import tune
 from wirebook.record import Recorder
 from wirebook.venues.base import (
-    Follower,
     Instrument,
     Sink,
     Venue,
@@ -93,7 +92,7 @@ class Connection(WSListener):
     """Keeps one follower fed, which writes to `sink`."""
 
     def __init__(self, setting: Setting, instruments: list[Instrument], sink: Sink) -> None:
-        self.follower: Follower = BookFollower(setting.venue, instruments, sink)
+        self.follower = BookFollower(setting.venue, instruments, sink)
         self.connects = 0
         """Connections made so far."""
         self._setting = setting

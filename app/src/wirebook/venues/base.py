@@ -1,9 +1,4 @@
-"""The skeleton of a venue: decoded messages, the venue's fixed facts, and the follower that keeps books in sequence.
-
-A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`), appends
-records to its sink's batch, and leaves in `wants` what must be done about it. The rules live here and in the venue's
-module; sockets, clocks and retries live in `wirebook.feed`.
-"""
+"""The skeleton of a venue: decoded messages, the venue's fixed facts, and what a follower counts and wants."""
 
 from __future__ import annotations
 
@@ -11,10 +6,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from wirebook.core.records import Batch
+from wirebook.core.rules import Rule
 from wirebook.core.scan import Scanner
 
 if TYPE_CHECKING:
@@ -171,16 +166,6 @@ def decimals_of(text: str) -> int:
     return len(text.partition(".")[2].rstrip("0"))
 
 
-class Verdict(Enum):
-    """What an event means to a book that is at a certain update id."""
-
-    APPLY = auto()
-    REPEAT = auto()
-    """Older than the book, which holds what it says."""
-    BREAK = auto()
-    """Something between the book and this event is missing."""
-
-
 @dataclass(slots=True)
 class Counters:
     """What a follower has seen since it was made. All of them only grow."""
@@ -209,7 +194,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class WantSnapshot:
-    """Fetch the REST snapshot of this symbol id and hand it to `Follower.snapshot`."""
+    """Fetch the REST snapshot of this symbol id and hand it to `BookFollower.snapshot`."""
 
     symbol: int
 
@@ -219,7 +204,7 @@ class WantResubscribe:
     """Send `Venue.resubscriptions` of this symbol id: the venue answers with a new snapshot in the stream.
 
     The answer can be lost as any message can. So it is to be asked for again every `Venue.resync_seconds`, while
-    `Follower.awaits` says that it is of use.
+    `BookFollower.awaits` says that it is of use.
     """
 
     symbol: int
@@ -251,39 +236,6 @@ class Sink(Protocol):
         """The records of `symbol` appended since the last commit belong together; the batch may be drained now."""
 
 
-class Follower(ABC):
-    """Keeps the books of one connection in sequence. Every method is to be called from one thread."""
-
-    def __init__(self, instruments: Sequence[Instrument], sink: Sink) -> None:
-        self.instruments = {instrument.id: instrument for instrument in instruments}
-        self.counters = Counters()
-        self.wants: list[Want] = []
-        """What is to be done; the caller takes them out."""
-        self.live = 0
-        """How many books are whole and in sequence."""
-        self.sink = sink
-
-    @abstractmethod
-    def connected(self) -> None:
-        """The connection is up; subscriptions are sent and messages follow."""
-
-    @abstractmethod
-    def message(self, raw: bytes, receive_ns: int) -> None:
-        """One whole message of the stream, received at `receive_ns` (ns since 1970). Never raises for bad input."""
-
-    @abstractmethod
-    def awaits(self, symbol: int) -> bool:
-        """Whether a snapshot of this symbol id is still of use, by REST or in the stream."""
-
-    @abstractmethod
-    def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
-        """The answer to a `WantSnapshot`."""
-
-    @abstractmethod
-    def disconnected(self, reason: int, receive_ns: int) -> None:
-        """The connection is gone: no book of it may be used. `reason` is a stale reason of the wire format."""
-
-
 class Venue(ABC):
     """The fixed facts of a venue. An instance has no state and serves every connection."""
 
@@ -296,6 +248,8 @@ class Venue(ABC):
     """Most instruments that one connection may follow."""
     snapshots_in_band: bool
     """A book's snapshot comes in the stream when one subscribes. Else it has to be fetched by REST."""
+    rule: Rule
+    """The sequence rule: what an event means to a book."""
     numbered: bool = True
     """That a message is missing shows by the numbers of those after it."""
     truncate: int | None = None
@@ -344,10 +298,6 @@ class Venue(ABC):
     @abstractmethod
     def decode(self, raw: bytes) -> Message:
         """The slow, complete decoder: any message or REST snapshot of the venue. Raises MalformedError."""
-
-    @abstractmethod
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:
-        """The sequence rule: what an event means to a book at id `at`, `chained` once one has followed the snapshot."""
 
     def scanner(self, instruments: Sequence[Instrument]) -> Scanner | None:  # noqa: ARG002
         """The fast decoder of the venue's depth events, if it has one."""

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import orjson
 
+from wirebook.core.rules import Links, Ranges
 from wirebook.core.scan import DepthScanner, FuturesScanner
 from wirebook.venues.base import (
     Depth,
@@ -30,7 +31,6 @@ from wirebook.venues.base import (
     Ticker,
     Unknown,
     Venue,
-    Verdict,
     decimals_of,
 )
 from wirebook.venues.fields import chunks, cut, json_object, levels, mapping, milliseconds, number, text
@@ -127,6 +127,7 @@ class BinanceSpot(_Binance):
     number = 1
     websocket = "wss://stream.binance.com:9443"
     rest = "https://api.binance.com"
+    rule = Ranges()
     send_seconds = 0.25
     """Five messages a second are allowed, the pongs among them."""
     snapshot_seconds = 0.5
@@ -143,17 +144,12 @@ class BinanceSpot(_Binance):
             for chunk in chunks(names, self._names_per_request)
         ]
 
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
-        """Spot's rule."""
-        if last <= at:
-            return Verdict.REPEAT
-        fits = first == at + 1 if chained else first <= at + 1
-        return Verdict.APPLY if fits else Verdict.BREAK
 
 
 class BinanceFutures(_Binance):
     """Futures: USD-M (fapi) and COIN-M (dapi) differ in their addresses alone."""
 
+    rule = Links()
     send_seconds = 0.125
     """Ten messages a second are allowed, the pongs among them."""
     snapshot_seconds = 1.0
@@ -172,15 +168,6 @@ class BinanceFutures(_Binance):
         """The one request of exchangeInfo: here it takes no list of instruments."""
         return [f"{self._api}/exchangeInfo"]
 
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:
-        """The futures' rule. A chained book's own last event again is a repeat; anything else is a break."""
-        if previous == at:
-            return Verdict.APPLY
-        if chained:
-            return Verdict.REPEAT if last == at else Verdict.BREAK
-        if last < at:
-            return Verdict.REPEAT
-        return Verdict.APPLY if first <= at else Verdict.BREAK
 
 
 def _scale(entry: dict[str, Any]) -> Scale:

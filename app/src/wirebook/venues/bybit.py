@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
+from wirebook.core.rules import Steps
 from wirebook.core.scan import OrderbookScanner
 from wirebook.venues.base import (
     Depth,
@@ -25,7 +26,6 @@ from wirebook.venues.base import (
     Snapshot,
     Unknown,
     Venue,
-    Verdict,
     decimals_of,
 )
 from wirebook.venues.fields import array, chunks, cut, json_object, levels, mapping, milliseconds, number, text
@@ -41,6 +41,7 @@ class Bybit(Venue):
     rest = "https://api.bybit.com"
     streams_per_connection = 200
     snapshots_in_band = True
+    rule = Steps()
     connect_seconds = 1.0
     """500 attempts in five minutes are allowed."""
     send_seconds = 0.1
@@ -85,12 +86,6 @@ class Bybit(Venue):
             return {entry["symbol"]: _scale(entry) for entry in answer["result"]["list"]}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an instruments-info answer: {cut(body)}") from error
-
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
-        """One by one. An id from before the book's is no repeat: a restart whose snapshot was lost has such ids."""
-        if last == at + 1:
-            return Verdict.APPLY
-        return Verdict.REPEAT if last == at else Verdict.BREAK
 
     def scanner(self, instruments: Sequence[Instrument]) -> OrderbookScanner:
         """The fast decoder of deltas."""

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from wirebook.core.rules import Rule
 from wirebook.venues.base import (
     Depth,
     Ignored,
@@ -27,7 +28,6 @@ from wirebook.venues.base import (
     Snapshot,
     Unknown,
     Venue,
-    Verdict,
     decimals_of,
 )
 from wirebook.venues.fields import array, chunks, cut, json_object, mapping, number, rfc3339, text
@@ -43,6 +43,7 @@ class Coinbase(Venue):
     streams_per_connection = 20
     """The venue would take more; but a gap costs every book of a connection, and a snapshot has megabytes."""
     snapshots_in_band = True
+    rule = Rule()
     connect_seconds = 1.0
     """Eight attempts a second are allowed."""
     send_seconds = 0.25
@@ -84,10 +85,6 @@ class Coinbase(Venue):
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about products: {cut(body)}") from error
-
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
-        """The connection's numbers have judged already."""
-        return Verdict.APPLY
 
     def decode(self, raw: bytes) -> Message:
         """Any message of the stream. Raises MalformedError."""

@@ -4,20 +4,25 @@ A book is IDLE without a connection. With one it is AWAITING a snapshot. Where t
 are buffered meanwhile, and the book that it makes is UNCHAINED until an event continues it: only that proves the two
 fit. Where the snapshot comes in the stream, events before it say nothing, and the book is LIVE with it. An event that
 doesn't continue the book, a level that can't be held, a wrong checksum: AWAITING again, for that symbol only.
+
+A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`), appends
+records to its sink's batch, and leaves in `wants` what must be done about it; sockets, clocks and retries live in
+`wirebook.feed`. The message that just continues a live book, nearly every one, is taken by `wirebook.core.steady`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import replace
 from typing import NamedTuple
 
 from wirebook.core.records import Flag, Kind, Reason
+from wirebook.core.rules import Verdict
+from wirebook.core.steady import Chain, State, SteadyFollower
 from wirebook.venues.base import (
     UNNUMBERED,
+    Counters,
     Depth,
-    Follower,
     Instrument,
     MalformedError,
     Part,
@@ -29,7 +34,7 @@ from wirebook.venues.base import (
     Unknown,
     UnrepresentableError,
     Venue,
-    Verdict,
+    Want,
     WantLog,
     WantResubscribe,
     WantSnapshot,
@@ -48,37 +53,26 @@ _Row = tuple[Kind, int, int]
 """Side, price, quantity: a level in the instrument's integers."""
 
 
-class _State(Enum):
-    IDLE = auto()
-    """Not connected."""
-    AWAITING = auto()
-    """A snapshot has been asked for."""
-    UNCHAINED = auto()
-    """The snapshot is applied; the first event that continues it proves it right."""
-    LIVE = auto()
+class _Track(Chain):
+    """One instrument's place in its sequence, and what else there is to know until it is live."""
 
-
-@dataclass(slots=True)
-class _Track:
-    """One instrument's place in its sequence."""
-
-    instrument: Instrument
-    state: _State = _State.IDLE
-    at: int = 0
-    """Last update id in the book, see `_id`."""
-    asked: bool = False
-    """The snapshot has been asked for, by more than the subscription."""
-    broken: bool = False
-    """It was live and lost its chain: becoming live again is a resync."""
-    buffer: list[tuple[bytes, int]] = field(default_factory=list)
-    """(message, receive time) since the subscription, while there is no snapshot."""
-    refused: bytes = b""
-    """The last event that broke the chain. It is buffered for the next snapshot, but not for the one after: an event
-    with an absurd id would keep the book stale for ever."""
-    texts: TextBook | None = None
+    texts: TextBook | None
     """The book as the venue spelled it, while the venue sends checksums."""
-    depth: int | None = None
-    """Levels a side that the venue keeps us told of, where it leaves the truncation to us."""
+
+    def __init__(self, instrument: Instrument, depth: int | None) -> None:
+        super().__init__(instrument.id)
+        self.instrument = instrument
+        self.depth = depth
+        """Levels a side that the venue keeps us told of, where it leaves the truncation to us."""
+        self.asked = False
+        """The snapshot has been asked for, by more than the subscription."""
+        self.broken = False
+        """It was live and lost its chain: becoming live again is a resync."""
+        self.buffer: list[tuple[bytes, int]] = []
+        """(message, receive time) since the subscription, while there is no snapshot."""
+        self.refused = b""
+        """The last event that broke the chain. It is buffered for the next snapshot, but not for the one after: an
+        event with an absurd id would keep the book stale for ever."""
 
 
 class _Event(NamedTuple):
@@ -92,19 +86,33 @@ class _Event(NamedTuple):
     receive_ns: int
 
 
-class BookFollower(Follower):
-    """Keeps the books of one connection in sequence, by the rule of its venue."""
+class BookFollower(SteadyFollower):
+    """Keeps the books of one connection in sequence, by the rule of its venue.
+
+    Every method is to be called from one thread. `message` is the steady state's; it never raises for bad input.
+    """
+
+    sink: Sink
 
     def __init__(self, venue: Venue, instruments: Sequence[Instrument], sink: Sink) -> None:
-        super().__init__(instruments, sink)
+        self._tracks = {instrument.id: _Track(instrument, venue.truncate) for instrument in instruments}
+        super().__init__(venue.rule, [self._tracks[one.id] for one in instruments], venue.scanner(instruments), sink)
+        self.instruments = {instrument.id: instrument for instrument in instruments}
+        self.wants: list[Want] = []
+        """What is to be done; the caller takes them out."""
+        self.live = 0
+        """How many books are whole and in sequence."""
         self._venue = venue
-        self._judge = venue.judge
-        self._tracks = {instrument.id: _Track(instrument, depth=venue.truncate) for instrument in instruments}
+        self._counters = Counters()
         self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
-        self._scanner = venue.scanner(instruments)
         self._said: set[str] = set()
         self._next: int | None = None
         """The number of the connection's next message, where the venue numbers them."""
+
+    @property
+    def counters(self) -> Counters:
+        """What was seen until now."""
+        return replace(self._counters, messages=self.messages, updates=self.updates)
 
     # ---- what the connection tells ----
 
@@ -113,7 +121,7 @@ class BookFollower(Follower):
         self._next = None
         for track in self._tracks.values():
             track.buffer.clear()
-            track.state = _State.AWAITING
+            track.state = State.AWAITING
             track.asked = False
             if not self._venue.snapshots_in_band:
                 self._ask(track)
@@ -122,29 +130,24 @@ class BookFollower(Follower):
         """Mark every book stale; nothing is kept of the lost connection's sequence."""
         for track in self._tracks.values():
             self._leave(track, reason, receive_ns)
-            track.state = _State.IDLE
+            track.state = State.IDLE
             track.buffer.clear()
-
-    def message(self, raw: bytes, receive_ns: int) -> None:
-        """Apply, buffer or drop one message; whatever is wrong with it is counted, and logged once per cause."""
-        self.counters.messages += 1
-        self._take(raw, receive_ns)
 
     def awaits(self, symbol: int) -> bool:
         """Whether a snapshot of this symbol id is still of use."""
-        return self._tracks[symbol].state is _State.AWAITING
+        return self._tracks[symbol].state == State.AWAITING
 
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
         """Apply a REST snapshot, then the buffered events that continue it."""
         track = self._tracks[symbol]
-        if track.state is not _State.AWAITING:
+        if track.state != State.AWAITING:
             return  # the connection went away meanwhile, or the snapshot was not asked for
         try:
             message = self._venue.decode(body)
             if not isinstance(message, Snapshot):
                 raise MalformedError(f"not a snapshot: {cut(body)}")
         except MalformedError as error:
-            self.counters.malformed += 1
+            self._counters.malformed += 1
             self._say(
                 f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again"
             )
@@ -154,8 +157,9 @@ class BookFollower(Follower):
 
     # ---- what a message says ----
 
-    def _take(self, raw: bytes, receive_ns: int) -> None:
-        batch, scanner = self.sink.batch, self._scanner
+    def other(self, raw: bytes, receive_ns: int) -> None:
+        """Apply, buffer or drop one message; whatever is wrong with it is counted, and logged once per cause."""
+        batch, scanner = self.sink.batch, self.scanner
         mark = len(batch)
         if scanner is not None and scanner.scan(raw, batch, receive_ns):
             event = _Event(scanner.first, scanner.last, scanner.previous, scanner.exchange_ns, raw, receive_ns)
@@ -187,14 +191,14 @@ class BookFollower(Follower):
             if track is not None:
                 track.depth = part.depth
         elif isinstance(part, Refused):
-            self.counters.refused += 1
+            self._counters.refused += 1
             self._say("refused", f"the venue refused a request: {part.text}")
         elif isinstance(part, Unknown):
-            self.counters.unknown += 1
+            self._counters.unknown += 1
             self._say(f"unknown {part.kind}", f"an unknown kind of message is counted and ignored: {cut(raw)}")
 
     def _malformed(self, error: MalformedError, raw: bytes, receive_ns: int) -> None:
-        self.counters.malformed += 1
+        self._counters.malformed += 1
         self._say("malformed", f"a message that can't be decoded ({error}) is counted and ignored: {cut(raw)}")
         if not self._venue.numbered:
             # It may have been any book's event, and no number of a later one will show that it is missing.
@@ -203,7 +207,7 @@ class BookFollower(Follower):
     def _known(self, name: str) -> _Track | None:
         track = self._by_name.get(name)
         if track is None:
-            self.counters.unknown += 1
+            self._counters.unknown += 1
             self._say(f"instrument {name}", f"events of {name} were not asked for and are ignored")
         return track
 
@@ -211,7 +215,7 @@ class BookFollower(Follower):
         """Of whom a snapshot is that doesn't name its instrument: a REST answer in a capture."""
         if len(self._tracks) == 1:
             return next(iter(self._tracks.values()))
-        self.counters.unknown += 1
+        self._counters.unknown += 1
         self._say("snapshot", "a snapshot that doesn't name its instrument can't be used with several instruments")
         return None
 
@@ -224,10 +228,10 @@ class BookFollower(Follower):
             return True
         if number == expected - 1:
             self._next = expected
-            self.counters.repeats += 1
+            self._counters.repeats += 1
             return False
         if self.live:
-            self.counters.gaps += 1
+            self._counters.gaps += 1
             self.wants.append(WantLog(f"gap: message {number} came where {expected} was due; every book is resynced"))
         self._lose_all(receive_ns)
         # One from before can't be of use any more; a later one may hold a whole snapshot.
@@ -239,21 +243,22 @@ class BookFollower(Follower):
         If it isn't to be applied now, they are taken out, and all that is to be done about the event is done.
         """
         verdict = Verdict.BREAK
-        if track.state is _State.UNCHAINED or track.state is _State.LIVE:
-            verdict = self._judge(track.at, track.state is _State.LIVE, event.first, event.last, event.previous)
+        if track.state == State.UNCHAINED or track.state == State.LIVE:
+            chained = track.state == State.LIVE
+            verdict = self._venue.rule.judge(track.at, chained, event.first, event.last, event.previous)
             # On the wire ids never go backwards, even where the venue's rule would allow it.
             if verdict is Verdict.APPLY and (event.last >= track.at or event.last == UNNUMBERED):
                 return True
         self.sink.batch.truncate(mark)
         if verdict is Verdict.REPEAT:
-            self.counters.repeats += 1
+            self._counters.repeats += 1
             return False
         again = False
-        if track.state is _State.UNCHAINED or track.state is _State.LIVE:
+        if track.state == State.UNCHAINED or track.state == State.LIVE:
             again = track.refused == event.raw
             track.refused = event.raw
             self._broken(track, event)
-        if track.state is not _State.AWAITING:
+        if track.state != State.AWAITING:
             return False
         if self._venue.snapshots_in_band:
             if not track.asked:  # subscribing should have brought the snapshot before any event: it was lost
@@ -294,8 +299,8 @@ class BookFollower(Follower):
     def _advance(self, track: _Track, event: _Event) -> None:
         """The event continues the book; if it is the first one, it proves the snapshot right."""
         track.at = event.last
-        self.counters.updates += 1
-        if track.state is _State.UNCHAINED:
+        self.updates += 1
+        if track.state == State.UNCHAINED:
             self._enter(track)
             self._whole(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
         self.sink.commit(track.instrument.id)
@@ -303,7 +308,7 @@ class BookFollower(Follower):
     def _apply_snapshot(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
         """Replace the book. One in the stream always does; one by REST only if it has been asked for."""
         in_band = self._venue.snapshots_in_band
-        if track.state is _State.IDLE or (not in_band and track.state is not _State.AWAITING):
+        if track.state == State.IDLE or (not in_band and track.state != State.AWAITING):
             return
         last = _id(snapshot, track)
         try:
@@ -320,32 +325,32 @@ class BookFollower(Follower):
             track.instrument.id, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, snapshot.exchange_ns, receive_ns
         )
         self._append(track, rows, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
-        self.counters.snapshots += 1
+        self._counters.snapshots += 1
         track.at = last
         if in_band:
             self._enter(track)
             self._whole(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
         else:
-            track.state = _State.UNCHAINED
+            track.state = State.UNCHAINED
         self.sink.commit(track.instrument.id)
         buffered, track.buffer = track.buffer, []
         for raw, buffered_ns in buffered:
-            self._take(raw, buffered_ns)
+            self.other(raw, buffered_ns)
 
     # ---- states ----
 
     def _enter(self, track: _Track) -> None:
         """The book is whole and in sequence."""
-        self.live += track.state is not _State.LIVE
-        track.state = _State.LIVE
+        self.live += track.state != State.LIVE
+        track.state = State.LIVE
         if track.broken:
             track.broken = False
-            self.counters.resyncs += 1
+            self._counters.resyncs += 1
 
     def _leave(self, track: _Track, reason: int, receive_ns: int) -> None:
         """Readers are told that the book is stale, if they have one."""
-        if track.state in (_State.LIVE, _State.UNCHAINED):
-            self.live -= track.state is _State.LIVE
+        if track.state in (State.LIVE, State.UNCHAINED):
+            self.live -= track.state == State.LIVE
             self.sink.batch.append(
                 track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
             )
@@ -353,9 +358,9 @@ class BookFollower(Follower):
 
     def _lose(self, track: _Track, reason: int, receive_ns: int) -> None:
         """The book can't be continued: stale at once, and a new snapshot, for this symbol only."""
-        track.broken = track.broken or track.state is _State.LIVE
+        track.broken = track.broken or track.state == State.LIVE
         self._leave(track, reason, receive_ns)
-        track.state = _State.AWAITING
+        track.state = State.AWAITING
         self._ask(track)
 
     def _ask(self, track: _Track) -> None:
@@ -365,13 +370,13 @@ class BookFollower(Follower):
 
     def _lose_all(self, receive_ns: int) -> None:
         for track in self._tracks.values():
-            if track.state is _State.LIVE:
+            if track.state == State.LIVE:
                 self._lose(track, Reason.GAP, receive_ns)
 
     def _broken(self, track: _Track, event: _Event) -> None:
         """The event doesn't continue the book."""
-        if track.state is _State.LIVE:
-            self.counters.gaps += 1
+        if track.state == State.LIVE:
+            self._counters.gaps += 1
             if event.previous is not None:
                 what = f"continues {event.previous}"
             else:
@@ -380,15 +385,15 @@ class BookFollower(Follower):
                 WantLog(f"{track.instrument.name}: gap after id {track.at}, the next event {what}: resync")
             )
         else:
-            self.counters.old_snapshots += 1
+            self._counters.old_snapshots += 1
         self._lose(track, Reason.GAP, event.receive_ns)
 
     def _refuse(self, track: _Track, error: MalformedError | UnrepresentableError, receive_ns: int) -> None:
         """A level that can't be held exactly would make the book wrong: it is stale until a new snapshot."""
         if isinstance(error, UnrepresentableError):
-            self.counters.unrepresentable += 1
+            self._counters.unrepresentable += 1
         else:
-            self.counters.malformed += 1
+            self._counters.malformed += 1
         name = track.instrument.name
         self._say(
             f"level {name}", f"{name}: a level can't be held exactly ({error}); its book is stale until a new snapshot"
@@ -421,9 +426,9 @@ class BookFollower(Follower):
             for kind in (Kind.BID, Kind.ASK):
                 rows += [(kind, price, 0) for price in texts.side(kind).truncate(track.depth)]
         if self._venue.checksum(texts) == message.checksum:
-            self.counters.checksum_ok += 1
+            self._counters.checksum_ok += 1
             return True
-        self.counters.checksum_bad += 1
+        self._counters.checksum_bad += 1
         self.wants.append(WantLog(f"{track.instrument.name}: wrong checksum after message {track.at + 1}: resync"))
         self._lose(track, Reason.CHECKSUM, receive_ns)
         return False

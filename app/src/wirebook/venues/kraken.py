@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from wirebook.core.rules import Rule
 from wirebook.venues.base import (
     UNNUMBERED,
     Depth,
@@ -29,7 +30,6 @@ from wirebook.venues.base import (
     Subscribed,
     Unknown,
     Venue,
-    Verdict,
 )
 from wirebook.venues.checksum import TextBook, digits_crc32
 from wirebook.venues.fields import array, chunks, cut, mapping, rfc3339, text
@@ -48,6 +48,7 @@ class Kraken(Venue):
     rest = "https://api.kraken.com"
     streams_per_connection = 200
     snapshots_in_band = True
+    rule = Rule()
     numbered = False
     truncate = 1000
     connect_seconds = 5.0
@@ -89,10 +90,6 @@ class Kraken(Venue):
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an AssetPairs answer: {cut(body)}") from error
-
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
-        """Nothing to judge by: the checksum does it."""
-        return Verdict.APPLY
 
     def checksum(self, book: TextBook) -> int:
         """Over the best ten levels."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
+from wirebook.core.rules import Identity
 from wirebook.core.scan import BooksScanner
 from wirebook.venues.base import (
     UNNUMBERED,
@@ -30,7 +31,6 @@ from wirebook.venues.base import (
     Snapshot,
     Unknown,
     Venue,
-    Verdict,
     decimals_of,
 )
 from wirebook.venues.checksum import TextBook, interleaved_crc32
@@ -49,6 +49,7 @@ class Okx(Venue):
     rest = "https://www.okx.com"
     streams_per_connection = 100
     snapshots_in_band = True
+    rule = Identity()
     connect_seconds = 1.0
     """Three attempts a second are allowed."""
     send_seconds = 0.25
@@ -91,12 +92,6 @@ class Okx(Venue):
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about instruments: {cut(body)}") from error
-
-    def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict:  # noqa: ARG002
-        """By identity; a message without ids can be judged by its checksum alone."""
-        if previous is None or previous == at:
-            return Verdict.APPLY
-        return Verdict.REPEAT if last == at else Verdict.BREAK
 
     def scanner(self, instruments: Sequence[Instrument]) -> BooksScanner:
         """The fast decoder of updates that have ids and no checksum."""
