@@ -54,6 +54,9 @@ def run(config: Config, audit: Path | None = None) -> None:
             engine.run(_TURN_SECONDS)
             now = time.monotonic()
             if now >= status_due:
+                for receiver in reception.receivers:
+                    for warning in receiver.watch():
+                        _log.warning("%s", warning)
                 status.write(_status(config, reception))
                 status_due = now + 1.0
             if now >= due:

@@ -56,7 +56,7 @@ def lines(transport: Transport) -> int:
 def receivers(config: Config) -> Reception:
     """For the book process. Raises UserError for what the host can't give, unless `transport.fallback` allows UDP."""
     if config.transport.kind == "udp":
-        return Reception(_udp(config.transport), "udp", "kernel sockets")
+        return _by_udp(config.transport)
     try:
         require_af_xdp()
         from wirebook.xdp import reception
@@ -67,11 +67,11 @@ def receivers(config: Config) -> Reception:
         if config.transport.fallback == "refuse":
             raise
         _log.warning("AF_XDP could not be had, packets come through the kernel (transport.fallback): %s", error)
-        return Reception(_udp(config.transport), "udp", "kernel sockets", str(error))
+        return _by_udp(config.transport, str(error))
 
 
-def _udp(transport: Transport) -> tuple[Receiver, ...]:
-    return tuple(
+def _by_udp(transport: Transport, fell_back: str = "") -> Reception:
+    receivers = tuple(
         UdpReceiver(
             endpoint,
             transport.receive_buffer,
@@ -82,6 +82,8 @@ def _udp(transport: Transport) -> tuple[Receiver, ...]:
         for channel in CHANNELS
         for line, endpoint in enumerate(endpoints(transport, channel))
     )
+    stamps = ", ".join(dict.fromkeys(receiver.stamps for receiver in receivers))
+    return Reception(receivers, "udp", f"kernel sockets, packets stamped {stamps}", fell_back)
 
 
 def sender(config: Config, channel: Channel) -> Sender:

@@ -45,8 +45,22 @@ def drain(receiver: UdpReceiver) -> list[tuple[bytes, Line, Stamp, int]]:
     return received
 
 
+def kernel_stamps(port: int) -> None:
+    """Wait until the kernel stamps packets: it begins some time after the first socket of the host asked for that."""
+    endpoint = at(port, "239.192.99.9")
+    receiver, sender = UdpReceiver(endpoint), UdpSender([endpoint])
+    deadline = time.monotonic() + 10
+    stamp = Stamp.STAMP_USER
+    while stamp is not Stamp.STAMP_KERNEL:
+        assert time.monotonic() < deadline
+        sender.publish(Encoder(1, 1, 1), records(1))
+        ((_, _, stamp, _),) = drain(receiver)
+
+
 def test_every_packet_arrives_with_the_kernels_time(port: int) -> None:
     receiver, sender = UdpReceiver(at(port)), UdpSender([at(port)])
+    assert receiver.stamps.startswith("by the kernel, since lo ")
+    kernel_stamps(port)
     before = time.time_ns()
     sender.publish(Encoder(1, 2, 3), records(29 * 100 + 5), Channel.SNAPSHOT_CHANNEL)
     received = drain(receiver)
@@ -61,6 +75,8 @@ def test_every_packet_arrives_with_the_kernels_time(port: int) -> None:
     assert (sender.packets, sender.drops, receiver.packets) == (101, 0, 101)
     assert sender.bytes == sum(len(data) for data, *_ in received)
     assert receiver.calls < 20, "many packets a system call"
+    counters = receiver.counters()
+    assert [counters[f"stamps_{who}"] for who in ("user", "kernel", "hardware")] == [0, 101, 0]
 
 
 def test_two_readers_of_a_host_share_a_group_and_another_group_of_the_port_is_not_heard(port: int) -> None:
@@ -161,6 +177,20 @@ def test_the_receive_buffer_is_read_back(port: int) -> None:
     receiver = UdpReceiver(at(port), wanted)
     assert receiver.buffer_bytes == wanted
     assert receiver.notes == ()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may set the options")
+def test_busy_polling_is_on_or_said_to_be_off(port: int) -> None:
+    assert UdpReceiver(at(port), busy_poll_us=50).notes == ()
+    code = f"""
+from wirebook import capabilities
+from wirebook.core.transport import Endpoint
+from wirebook.core.udp import UdpReceiver
+capabilities.drop("CAP_NET_ADMIN")
+print(*UdpReceiver(Endpoint("{GROUP}", {port}, "lo"), 65536, busy_poll_us=50).notes)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("busy polling is off (Operation not permitted): give the process CAP_NET_ADMIN")
 
 
 def test_longer_packets_than_any_valid_one_are_cut_and_so_invalid(port: int) -> None:

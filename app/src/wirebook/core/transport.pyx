@@ -92,6 +92,10 @@ cdef class Receiver:
         """What became of the packets, by name; a transport adds its own to these."""
         return {"packets": self.packets, "drops": self.drops}
 
+    def watch(self):
+        """To be called once a second: looks after what needs it, and returns warnings for the log."""
+        return []
+
     def close(self):
         """Give everything back; nothing is received from then on."""
 

@@ -1,6 +1,7 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint64_t
+from posix.time cimport timespec
 
-from wirebook.core.transport cimport BURST, LINES, Receiver, Sender
+from wirebook.core.transport cimport BURST, LINES, Received, Receiver, Sender
 
 cdef enum:
     SLOT_BYTES = 1536      # a packet's place: longer than any valid packet, a multiple of the cache line
@@ -41,4 +42,12 @@ cdef class UdpReceiver(Receiver):
     cdef mmsghdr messages[BURST]
     cdef iovec vectors[BURST]
     cdef char control[BURST][CONTROL_BYTES]
-    cdef readonly uint32_t calls
+    cdef readonly uint64_t calls
+    cdef readonly str stamps
+    cdef uint64_t stamped[3]   # by transport.Stamp
+    cdef object watched        # the NIC's clock, None: the kernel stamps
+    cdef uint64_t phc_ns       # its relation to the system's, see stamping.Relation
+    cdef int64_t offset_ns
+    cdef double rate
+
+    cdef void stamp(self, Received* received, const timespec* times) noexcept nogil

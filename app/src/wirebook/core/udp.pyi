@@ -8,6 +8,7 @@ class UdpSender(Sender):
 class UdpReceiver(Receiver):
     buffer_bytes: int
     calls: int
+    stamps: str
     def __init__(
         self,
         endpoint: Endpoint,

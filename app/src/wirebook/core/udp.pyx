@@ -5,7 +5,7 @@ import struct
 
 from libc.errno cimport EAGAIN, EINTR
 from libc.errno cimport errno as c_errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
@@ -13,16 +13,21 @@ from posix.time cimport timespec
 
 from wirebook.core.packet cimport PACKET_RECORDS, Encoder
 from wirebook.core.records cimport Record, unlikely
-from wirebook.core.transport cimport BURST, LINES, STAMP_KERNEL, STAMP_USER, Receiver, Sender
+from wirebook.core.transport cimport (
+    BURST, LINES, STAMP_HARDWARE, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender,
+)
 
+from wirebook.core.stamping import PhcWatch, stamping
 from wirebook.errors import UserError
 
 cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_DONTWAIT
     enum: SOL_SOCKET
-    enum: SO_TIMESTAMPNS
+    enum: SO_TIMESTAMPING
     enum: SO_RXQ_OVFL
     enum: SO_BUSY_POLL
+    enum: SO_PREFER_BUSY_POLL
+    enum: SO_BUSY_POLL_BUDGET
     enum: SO_RCVBUFFORCE
     struct cmsghdr:
         size_t cmsg_len
@@ -34,8 +39,18 @@ cdef extern from "<sys/socket.h>" nogil:
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout)
 
+cdef extern from "<linux/net_tstamp.h>":
+    enum: SOF_TIMESTAMPING_RX_HARDWARE
+    enum: SOF_TIMESTAMPING_RX_SOFTWARE
+    enum: SOF_TIMESTAMPING_SOFTWARE
+    enum: SOF_TIMESTAMPING_RAW_HARDWARE
+
 cdef extern from "<netinet/in.h>":
     enum: IP_MULTICAST_ALL
+
+
+cdef inline uint64_t ns_of(const timespec* time) noexcept nogil:
+    return <uint64_t> time.tv_sec * 1000000000 + <uint64_t> time.tv_nsec
 
 
 cdef char* _slots() except NULL:
@@ -132,7 +147,8 @@ cdef class UdpReceiver(Receiver):
 
     `receive_buffer` is in bytes of SO_RCVBUF; `buffer_bytes` is what the kernel gave. `busy_poll_us` is SO_BUSY_POLL,
     0 for off. `line` is the line that the group carries; `seldom` says that it carries nothing but snapshots. `drops`
-    counts packets that found the buffer full (SO_RXQ_OVFL). Each packet has the kernel's receive time.
+    counts packets that found the buffer full (SO_RXQ_OVFL). `stamps` says who stamps the packets (SO_TIMESTAMPING), and
+    why it isn't the NIC; the first packets after nobody on the host had asked for stamps may still have none.
     """
 
     def __cinit__(self, endpoint, int receive_buffer=8 << 20, int busy_poll_us=0, *, uint8_t line=0, bint seldom=False):
@@ -164,19 +180,26 @@ cdef class UdpReceiver(Receiver):
                 "another program may own the port, or the interface is down"
             ) from None
         self.fd = self.socket.fileno()
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+        self._set_stamps(endpoint.interface)
         notes = []
         self._set_buffer(receive_buffer, notes)
         if busy_poll_us:
+            self._poll_busily(busy_poll_us, notes)
+        self.notes = tuple(notes)
+
+    def _poll_busily(self, int busy_poll_us, list notes):
+        # Each look polls the NIC's queue itself, and its interrupts stay off as long as we come (napi.rst).
+        wanted = ((SO_BUSY_POLL, busy_poll_us), (SO_PREFER_BUSY_POLL, 1), (SO_BUSY_POLL_BUDGET, <int> BURST))
+        for option, value in wanted:
             try:
-                self.socket.setsockopt(socket.SOL_SOCKET, SO_BUSY_POLL, busy_poll_us)
+                self.socket.setsockopt(socket.SOL_SOCKET, option, value)
             except OSError as error:
                 notes.append(
                     f"busy polling is off ({error.strerror}): give the process CAP_NET_ADMIN, "
                     "or set transport.busy_poll_us to 0"
                 )
-        self.notes = tuple(notes)
+                return
 
     def _set_buffer(self, int wanted, list notes):
         # The kernel doubles the value for its own bookkeeping and tells the doubled one; net.core.rmem_max cuts it
@@ -193,14 +216,62 @@ cdef class UdpReceiver(Receiver):
                 )
             self.buffer_bytes = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
+    def _set_stamps(self, str interface):
+        flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE
+        phc, reason = stamping(interface)
+        if phc >= 0:
+            try:
+                self.watched = PhcWatch(phc)
+                self._relate()
+                flags |= SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE
+            except OSError as error:
+                reason = f"/dev/ptp{phc}, its clock, can't be read ({error.strerror})"
+        self.stamps = f"by the kernel, since {reason}" if reason else f"by {interface} itself, told by /dev/ptp{phc}"
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, int(flags))
+
+    def _relate(self):
+        self.phc_ns, self.offset_ns, self.rate = self.watched.relation
+
+    def watch(self):
+        """Follow the NIC's clock, if it stamps."""
+        if self.watched is None:
+            return []
+        try:
+            warning = self.watched.look()
+        except OSError as error:
+            return [f"the NIC's clock can't be read any more ({error.strerror}): its stamps drift away from our time"]
+        self._relate()
+        return [warning] if warning else []
+
+    def counters(self):
+        """Also packets by who stamped them, and how often the NIC's clock or the system's was set."""
+        return {
+            "packets": self.packets,
+            "drops": self.drops,
+            "calls": self.calls,
+            "stamps_user": self.stamped[<int> STAMP_USER],
+            "stamps_kernel": self.stamped[<int> STAMP_KERNEL],
+            "stamps_hardware": self.stamped[<int> STAMP_HARDWARE],
+            "clock_steps": self.watched.steps if self.watched is not None else 0,
+        }
+
     def __dealloc__(self):
         free(self.slots)
+
+    cdef void stamp(self, Received* received, const timespec* times) noexcept nogil:
+        """By SCM_TIMESTAMPING: the kernel's time is the first of three, the NIC's the last; 0 is none."""
+        cdef uint64_t phc = ns_of(times + 2)
+        if phc and self.phc_ns:
+            received.stamp = STAMP_HARDWARE
+            received.receive_ns = phc + self.offset_ns + <int64_t> (<int64_t> (phc - self.phc_ns) * self.rate)
+        elif ns_of(times):
+            received.stamp = STAMP_KERNEL
+            received.receive_ns = ns_of(times)
 
     cdef int receive(self) noexcept nogil:
         """Take what is there, up to BURST packets, without waiting; returns how many, or -errno."""
         cdef int count, index
         cdef cmsghdr* control
-        cdef timespec* stamp
         for index in range(BURST):
             self.messages[index].msg_hdr.msg_controllen = CONTROL_BYTES
         count = recvmmsg(self.fd, self.messages, BURST, MSG_DONTWAIT, NULL)
@@ -215,17 +286,18 @@ cdef class UdpReceiver(Receiver):
             control = CMSG_FIRSTHDR(&self.messages[index].msg_hdr)
             while control != NULL:
                 if control.cmsg_level == SOL_SOCKET:
-                    if control.cmsg_type == SO_TIMESTAMPNS:
-                        stamp = <timespec*> CMSG_DATA(control)
-                        self.received[index].stamp = STAMP_KERNEL
-                        self.received[index].receive_ns = \
-                            <uint64_t> stamp.tv_sec * 1000000000 + <uint64_t> stamp.tv_nsec
+                    if control.cmsg_type == SO_TIMESTAMPING:
+                        self.stamp(&self.received[index], <const timespec*> CMSG_DATA(control))
                     elif control.cmsg_type == SO_RXQ_OVFL:
                         self.drops = (<uint32_t*> CMSG_DATA(control))[0]
                 control = CMSG_NXTHDR(&self.messages[index].msg_hdr, control)
+            self.stamped[self.received[index].stamp] += 1
         return count
 
     def close(self):
         """Leave the group and close the socket."""
+        if self.watched is not None:
+            self.watched.close()
+            self.watched = None
         self.socket.close()
         self.fd = -1
