@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 from wirebook.core.memory cimport Arena
 from wirebook.core.pages cimport (
-    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Pages, Root, leaf_write, page_block, page_find, page_home, pages_below,
-    pages_clear, pages_highest, pages_make, pages_set, popcount, prefetch_line,
+    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Root, leaf_write, page_block, page_find, page_home, pages_below,
+    pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_line,
 )
 from wirebook.core.records cimport (
     ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS,
@@ -486,10 +486,8 @@ cdef class Books:
 
     def counters(self):
         """What happened since the start, and how many of the pool's lines of 64 bytes are in use; a block is 8."""
-        cdef Pages* pages = &self.set.pages
-        cdef uint64_t blocks = pages.fresh_block - 1 - pages.free_blocks
         return {
             **self.set.counters,
-            "lines_total": pages.count + 8 * <uint64_t> (pages.total_blocks - 1),
-            "lines_used": pages.used + 8 * blocks,
+            "lines_total": pages_total(&self.set.pages),
+            "lines_used": pages_used(&self.set.pages),
         }

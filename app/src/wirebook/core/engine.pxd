@@ -3,7 +3,7 @@ from libc.stdio cimport FILE
 
 from wirebook.core.arbiter cimport STREAMS, Arbiter, Stream
 from wirebook.core.books cimport Book, Books
-from wirebook.core.market cimport Arrival, MarketWriter
+from wirebook.core.market cimport Arrival, MarketWriter, Metrics
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport Header
 from wirebook.core.records cimport Record
@@ -96,3 +96,4 @@ cdef class Engine:
     cdef int receive(self, Receiver receiver) noexcept nogil
     cdef int look(self, bint everywhere) noexcept nogil
     cdef int loop(self, uint64_t until) noexcept nogil
+    cdef void count(self, Metrics* metrics) noexcept nogil

@@ -16,16 +16,17 @@ from libc.string cimport memcpy, memset
 from wirebook.core.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
 from wirebook.core.atomics cimport pause
 from wirebook.core.books cimport (
-    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, book_best, book_stale, books_apply, books_apply_slots,
+    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, Counters, book_best, book_stale, books_apply, books_apply_slots,
     books_listen,
 )
 from wirebook.core.clock cimport steady_ns, wall_ns
 from wirebook.core.latency cimport (
     FEED_TO_SENT, RECEIVED_TO_TAKEN, SENT_TO_RECEIVED, TAKEN_TO_PUBLISHED, VENUE_TO_FEED, Histogram, histogram_add,
 )
-from wirebook.core.market cimport Arrival, MarketRecord, MarketWriter
+from wirebook.core.market cimport Arrival, MarketRecord, MarketWriter, Metrics
 from wirebook.core.memory cimport Arena
-from wirebook.core.packet cimport HEADER_BYTES, SNAPSHOT_CHANNEL, Header
+from wirebook.core.packet cimport FAULTS, HEADER_BYTES, SNAPSHOT_CHANNEL, VALID, Header
+from wirebook.core.pages cimport Pages, pages_total, pages_used
 from wirebook.core.records cimport (
     ASK, BID, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
     likely, unlikely,
@@ -535,9 +536,9 @@ cdef class Engine:
         cdef uint64_t until = steady_ns() + <uint64_t> (seconds * 1e9)
         with nogil:
             result = self.loop(until)
+            self.count(&self.market.header.metrics)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
-        self.market.metrics(self.counters())
 
     def process(self, const unsigned char[::1] data not None, uint8_t line=0):
         """Take one packet as if it had been received now, on `line`."""
@@ -565,31 +566,59 @@ cdef class Engine:
         """Give up holes that have waited too long, as run() does when nothing more has come."""
         self.expire(steady_ns())
 
+    cdef void count(self, Metrics* metrics) noexcept nogil:
+        """Gather what happened since the start: packets and their faults, lines, records, books, recoveries."""
+        cdef Counters* books = &self.books.set.counters
+        cdef Pages* pages = &self.books.set.pages
+        cdef Metrics now
+        cdef const Stream* stream
+        cdef uint32_t index
+        memset(&now, 0, sizeof(now))
+        now.packets = self.arbiter.faults[VALID]
+        for index in range(VALID + 1, FAULTS):
+            now.invalid += self.arbiter.faults[index]
+        for index in range(self.arbiter.used):
+            stream = &self.arbiter.streams[index]
+            now.gaps += stream.gaps
+            now.lost += stream.lost
+            now.late += stream.late
+            now.copies += stream.copies
+            now.restarts += stream.restarts
+            now.line_a_packets += stream.lines[0].packets
+            now.line_a_first += stream.lines[0].first
+            now.line_a_lost += stream.lines[0].lost
+            now.line_a_late += stream.lines[0].late
+            now.line_a_duplicates += stream.lines[0].duplicates
+            now.line_b_packets += stream.lines[1].packets
+            now.line_b_first += stream.lines[1].first
+            now.line_b_lost += stream.lines[1].lost
+            now.line_b_late += stream.lines[1].late
+            now.line_b_duplicates += stream.lines[1].duplicates
+        now.held = self.arbiter.held
+        now.gap_timeouts = self.arbiter.timeouts
+        for index in range(<uint32_t> self.receiver_count):
+            now.kernel_drops += (<Receiver> self.looked_at[index]).drops
+        now.records = books.records
+        now.updates = books.updates
+        now.events = books.events
+        now.deletes_of_absent = books.deletes_of_absent
+        now.out_of_order = books.out_of_order
+        now.crossed = books.crossed
+        now.pool_exhausted = books.pool_exhausted
+        now.unknown_symbol = books.unknown_symbol
+        now.unknown_kind = books.unknown_kind
+        now.lines_used = pages_used(pages)
+        now.lines_total = pages_total(pages)
+        now.recoveries = self.recoveries
+        now.stale_marks = self.stale_marks
+        now.foreign = self.foreign
+        metrics[0] = now
+
     def counters(self):
-        """What happened since the start: packets and their faults, sequences, records, books, recoveries."""
-        packets = self.arbiter.counters()
-        streams = packets.pop("streams")
-        valid = packets.pop("valid")
-        return {
-            **self.books.counters(),
-            "packets": valid,
-            "invalid": sum(packets.values()),
-            **{
-                name: sum(stream[name] for stream in streams)
-                for name in ("gaps", "lost", "late", "copies", "restarts")
-            },
-            "held": self.arbiter.held,
-            "gap_timeouts": self.arbiter.timeouts,
-            **{
-                f"line_{letter}_{name}": sum(stream["lines"][line][name] for stream in streams)
-                for line, letter in enumerate("ab")
-                for name in ("packets", "first", "lost", "late", "duplicates")
-            },
-            "kernel_drops": sum(receiver.drops for receiver in self.receivers),
-            "recoveries": self.recoveries,
-            "stale_marks": self.stale_marks,
-            "foreign": self.foreign,
-        }
+        """What happened since the start: packets and their faults, lines, records, books, recoveries."""
+        cdef Metrics metrics
+        self.count(&metrics)
+        return metrics
 
     def live(self):
         """How many books are LIVE."""

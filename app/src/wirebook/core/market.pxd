@@ -11,6 +11,43 @@ cdef enum:
     HEADER_BYTES = 4096
     METRICS = 96
 
+# What happened since the start. MarketView.metrics() has these names, and readers in C this order.
+cdef struct Metrics:
+    uint64_t packets
+    uint64_t invalid
+    uint64_t gaps
+    uint64_t lost
+    uint64_t late
+    uint64_t restarts
+    uint64_t kernel_drops
+    uint64_t records
+    uint64_t updates
+    uint64_t events
+    uint64_t deletes_of_absent
+    uint64_t out_of_order
+    uint64_t crossed
+    uint64_t pool_exhausted
+    uint64_t unknown_symbol
+    uint64_t unknown_kind
+    uint64_t lines_used
+    uint64_t lines_total
+    uint64_t recoveries
+    uint64_t stale_marks
+    uint64_t copies
+    uint64_t held
+    uint64_t gap_timeouts
+    uint64_t line_a_packets
+    uint64_t line_a_first
+    uint64_t line_a_lost
+    uint64_t line_a_late
+    uint64_t line_a_duplicates
+    uint64_t line_b_packets
+    uint64_t line_b_first
+    uint64_t line_b_lost
+    uint64_t line_b_late
+    uint64_t line_b_duplicates
+    uint64_t foreign       # records of a symbol that belongs to another source
+
 cdef struct MarketHeader:
     char magic[8]
     uint32_t version
@@ -24,7 +61,7 @@ cdef struct MarketHeader:
     uint64_t histograms_at  # bytes from here
     uint32_t histogram_bins
     char padding[68]
-    uint64_t metrics[METRICS]
+    Metrics metrics        # and room for METRICS of them in all
 
 cdef struct MarketRecord:
     # The first line is all that a reader of the top of book touches.

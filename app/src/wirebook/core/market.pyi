@@ -1,13 +1,11 @@
 from os import PathLike
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from wirebook.core.books import State
 from wirebook.core.latency import Stage
 from wirebook.core.transport import Stamp
-
-METRICS_NAMES: Final[tuple[str, ...]]
 
 class Top(NamedTuple):
     state: State
@@ -33,7 +31,6 @@ class Symbol(NamedTuple):
 class MarketWriter:
     symbols: int
     def __init__(self, path: str | PathLike[str], symbols: int) -> None: ...
-    def metrics(self, values: dict[str, int]) -> None: ...
     def close(self) -> None: ...
 
 class MarketView:

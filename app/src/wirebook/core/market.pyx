@@ -45,17 +45,6 @@ cdef enum:
     READ_ATTEMPTS = 100000    # unless its writer lost the CPU in the middle: some tens of milliseconds
     FUTURE_NS = 1000000000
 
-# In the header, eight bytes each, in this order.
-METRICS_NAMES = (
-    "packets", "invalid", "gaps", "lost", "late", "restarts", "kernel_drops", "records", "updates", "events",
-    "deletes_of_absent", "out_of_order", "crossed", "pool_exhausted", "unknown_symbol", "unknown_kind", "lines_used",
-    "lines_total", "recoveries", "stale_marks",
-    "copies", "held", "gap_timeouts",
-    "line_a_packets", "line_a_first", "line_a_lost", "line_a_late", "line_a_duplicates",
-    "line_b_packets", "line_b_first", "line_b_lost", "line_b_late", "line_b_duplicates",
-)
-
-
 cdef struct Attached:
     MarketHeader* header
     size_t length
@@ -142,7 +131,7 @@ cdef class MarketWriter:
             self.reset(self.records + symbol)
         self.histograms = <Histogram*> (self.records + symbols)
         memset(self.histograms, 0, STAGES * sizeof(Histogram))
-        memset(self.header.metrics, 0, sizeof(self.header.metrics))
+        memset(&self.header.metrics, 0, METRICS * sizeof(uint64_t))
         self.header.version = MARKET_VERSION
         self.header.record_bytes = sizeof(MarketRecord)
         self.header.records = symbols
@@ -235,11 +224,6 @@ cdef class MarketWriter:
 
     cdef void beat(self) noexcept nogil:
         store_release_64(&self.header.heartbeat_ns, steady_ns())
-
-    def metrics(self, values):
-        """Put counters in the header, by their names; unknown names are left out."""
-        for index, name in enumerate(METRICS_NAMES):
-            self.header.metrics[<int> index] = values.get(name, 0)
 
     def close(self):
         """Say to readers that the writer stopped in order: all records are stale from here on."""
@@ -394,7 +378,7 @@ cdef class MarketView:
 
     def metrics(self):
         """The writer's counters, by name."""
-        return {name: self.header.metrics[<int> index] for index, name in enumerate(METRICS_NAMES)}
+        return self.header.metrics
 
     def histograms(self):
         """Counted so far for each stage, by name: (bins, negative), as lists that `latency.stage` takes."""

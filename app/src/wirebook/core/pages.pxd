@@ -111,6 +111,15 @@ cdef inline void leaf_write(Line* leaf, unsigned bit, uint64_t had, uint64_t has
     wb_leaf_write(leaf, 6 + rank(leaf.bits, bit), <int> had, <int> has, <int64_t> bits, <int> quantity)
 
 
+cdef inline uint64_t pages_total(const Pages* pages) noexcept nogil:
+    """Lines of 64 bytes; a block is eight."""
+    return pages.count + 8 * <uint64_t> (pages.total_blocks - 1)
+
+
+cdef inline uint64_t pages_used(const Pages* pages) noexcept nogil:
+    return pages.used + 8 * <uint64_t> (pages.fresh_block - 1 - pages.free_blocks)
+
+
 cdef uint64_t pages_make(Pages* pages, Arena arena, size_t leave, uint32_t symbols) except 0
 cdef int pages_set(Pages* pages, uint32_t owner, uint64_t key, int64_t quantity) noexcept nogil
 cdef bint pages_highest(Pages* pages, uint32_t owner, uint64_t* key, int64_t* quantity) noexcept nogil
