@@ -21,9 +21,18 @@ cdef extern from "cursor.h":
     const uint64_t* TENS "wb_tens"
     int digit_run "wb_digit_run"(const char* at, uint64_t* digits) nogil
     int plain_run "wb_plain_run"(const char* at) nogil
+    void prefetch "__builtin_prefetch"(const void* address) nogil
     uint64_t eight_digits "wb_eight_digits"(uint64_t digits) nogil
 
+cdef enum:
+    LINE = 64
+    AHEAD = 2048  # bytes asked for at once, for a message that isn't in the cache
+
 cdef inline void begin(Cursor* cursor, const char* text, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t line = LINE
+    while line < length and line < AHEAD:
+        prefetch(text + line)
+        line += LINE
     cursor.at = text
     cursor.end = text + length
     cursor.wide = cursor.end - WINDOW
