@@ -162,6 +162,17 @@ def test_the_books_are_live(twin: Twin) -> None:
     assert [book["state"] for book in books["symbols"]] == ["LIVE"]
 
 
+def test_an_ordinary_user_receives_packets_by_dpdk(twin: Twin, model: dict[str, Any]) -> None:
+    (nic,) = [nic for nic in model["topology_data_nics"] if nic.get("use") == "vfio"]
+    script = (PROJECT / "molecule/twin/receive-by-dpdk").read_text()
+    counters = twin.ssh(f"bash -s {nic['pci']} wirebook 500 <<'SCRIPT'\n{script}\nSCRIPT")
+    print(counters)
+    received = re.search(r"RX-packets: (\d+)", counters)
+    # The rack's own PTP messages come on top.
+    assert received, counters
+    assert int(received.group(1)) >= 500
+
+
 def test_a_second_deploy_changes_nothing_and_is_quick(twin: Twin) -> None:
     boot = twin.ssh("cat /proc/sys/kernel/random/boot_id")
     run = twin.succeed("deploy")

@@ -63,6 +63,7 @@ options:
     type: list
     elements: str
     default: []
+  transport_interface: {type: str, default: "", description: The interface of the feed engine's packets.}
   name: {type: str, required: true, description: What the drawing calls the host.}
 author: wirebook
 """
@@ -140,6 +141,7 @@ def main() -> None:
                 },
             },
             "accept_risk": {"type": "list", "elements": "str", "default": []},
+            "transport_interface": {"type": "str", "default": ""},
             "name": {"type": "str", "required": True},
         },
         supports_check_mode=True,

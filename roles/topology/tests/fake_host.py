@@ -27,8 +27,10 @@ def add_nic(
     (root / "sys/bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
     (device / "driver").symlink_to(root / "sys/bus/pci/drivers" / driver)
     if group:
-        (root / "sys/kernel/iommu_groups" / group).mkdir(parents=True, exist_ok=True)
-        (device / "iommu_group").symlink_to(root / "sys/kernel/iommu_groups" / group)
+        devices = root / "sys/kernel/iommu_groups" / group / "devices"
+        devices.mkdir(parents=True, exist_ok=True)
+        (devices / pci).symlink_to(device)
+        (device / "iommu_group").symlink_to(devices.parent)
     if phc:
         (device / "ptp" / phc).mkdir(parents=True)
     if name:

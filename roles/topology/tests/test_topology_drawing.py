@@ -25,6 +25,7 @@ def drawn(root: Path, **changes: Any) -> str:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "transport_interface": "",
     }
     wish, host = Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root))
     assert refusals(wish, host) == []
@@ -37,7 +38,7 @@ def test_a_host_with_all_there_can_be(host_files: HostFiles) -> None:
     add_nic(root, "eno1", "0000:00:03.0", "tg3", 0)
     add_default_route(root, "eno1")
     add_nic(root, "line-a", "0000:00:04.0", "ice", 1, phc="ptp0")
-    add_nic(root, "", "0000:00:05.0", "vfio-pci", 1)
+    add_nic(root, "", "0000:00:05.0", "vfio-pci", 1, group="9")
     add_nic(root, "eno2", "0000:00:06.0", "tg3", -1)
     assert (
         drawn(
@@ -67,7 +68,7 @@ colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
 | hugepages  256 of 2M: 512 MiB, 3% of the node                                             |
 | hugepages  4 of 1G: 4096 MiB, 25% of the node                                             |
 | NIC  0000:00:04.0  line-a  ice       data, af_xdp, zero-copy, read by book; PTP with ptp0 |
-| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio                                           |
+| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio in IOMMU group 9                          |
 +-------------------------------------------------------------------------------------------+
 
 +- on no node that the firmware tells -+

@@ -44,15 +44,24 @@ def test_nics(host_files: Callable[..., Path]) -> None:
     (root / "sys/class/net/lo").mkdir()
     stack(root, "bond0", "enp0s4")
     stack(root, "bond0.7", "bond0")
-    fields = ("name", "pci", "driver", "node", "iommu_group", "uppers", "phc")
-    assert read_host(root)["nics"] == [
-        dict(zip(fields, values, strict=True))
-        for values in (
-            ("enp0s2", "0000:00:02.0", "virtio-pci", -1, "", [], ""),
-            ("enp0s4", "0000:00:04.0", "igb", 1, "7", ["bond0", "bond0.7"], "ptp0"),
-            ("", "0000:00:08.0", "vfio-pci", 1, "8", [], ""),
-        )
+    fields = ("name", "pci", "driver", "node", "iommu_group", "iommu_peers", "uppers", "phc")
+    nics: list[tuple[object, ...]] = [
+        ("enp0s2", "0000:00:02.0", "virtio-pci", -1, "", [], [], ""),
+        ("enp0s4", "0000:00:04.0", "igb", 1, "7", [], ["bond0", "bond0.7"], "ptp0"),
+        ("", "0000:00:08.0", "vfio-pci", 1, "8", [], [], ""),
     ]
+    assert read_host(root)["nics"] == [dict(zip(fields, nic, strict=True)) for nic in nics]
+
+
+def test_the_other_devices_of_an_iommu_group(host_files: Callable[..., Path]) -> None:
+    root = host_files()
+    add_nic(root, "enp0s4", "0000:00:04.0", "igb", 1, group="7")
+    add_nic(root, "", "0000:00:05.0", "ahci", 1, group="7")
+    write(root / "sys/devices/pci0000:00/0000:00:05.0/class", "0x010601\n")
+    add_nic(root, "", "0000:00:06.0", "pcieport", 1, group="7")
+    write(root / "sys/devices/pci0000:00/0000:00:06.0/class", "0x060400\n")
+    (nic,) = read_host(root)["nics"]
+    assert nic["iommu_peers"] == [{"pci": "0000:00:05.0", "driver": "ahci"}]
 
 
 def test_a_device_that_is_no_nic_is_left_out(host_files: Callable[..., Path]) -> None:

@@ -27,6 +27,7 @@ def wish(**changes: Any) -> Wish:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "transport_interface": "",
     }
     return Wish.from_inventory(inventory | changes)
 

@@ -15,6 +15,7 @@ from wirebook_topology.refusals import refusals
 HostFiles = Callable[..., Path]
 
 DATA = {"name": "enp0s4", "pci": "0000:00:04.0"}
+PAGES = [{"node": 1, "size": "2M", "count": 64}]
 
 
 def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> list[str]:
@@ -23,11 +24,12 @@ def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> li
         "isolated_cpus": "2-3",
         "housekeeping_cpus": "",
         "services": [{"name": "book", "cpu": 3}],
-        "hugepages": [],
+        "hugepages": PAGES,
         "management_nic": "",
         "data_nics": [DATA | (nic or {})],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "transport_interface": "",
     }
     return refusals(Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root)))
 
@@ -124,8 +126,8 @@ def test_vfio_would_take_the_management_nic_with_the_iommu_group(host_files: Hos
 
 def test_nics_without_a_group_share_none(host_files: HostFiles) -> None:
     root = host_files()
-    add_nic(root, "enp0s3", "0000:00:03.0", "igb", 0)
-    add_nic(root, "enp0s4", "0000:00:04.0", "igb", 0)
+    add_nic(root, "enp0s3", "0000:00:03.0", "igb", 1)
+    add_nic(root, "enp0s4", "0000:00:04.0", "igb", 1)
     assert refused(root, {"use": "vfio"}, management_nic="enp0s3") == []
 
 
@@ -136,6 +138,67 @@ def test_vfio_needs_an_iommu(host_files: HostFiles) -> None:
         "or set its use to kernel or af_xdp in topology_data_nics."
     ]
     assert refused(root, {"use": "af_xdp"}) == []
+
+
+@pytest.mark.parametrize(
+    ("device_class", "driver", "granted"),
+    [
+        ("0x010601", "ahci", False),
+        ("0x010601", "", True),
+        ("0x010601", "vfio-pci", True),
+        ("0x060400", "pcieport", True),  # a bridge stays with the kernel
+        ("0x020000", "igb", False),
+    ],
+)
+def test_vfio_takes_an_iommu_group_as_a_whole(
+    host_files: HostFiles, device_class: str, driver: str, granted: bool
+) -> None:
+    root = with_nics(host_files)
+    add_nic(root, "", "0000:00:09.0", driver or "none", 1, group="4")
+    device = root / "sys/devices/pci0000:00/0000:00:09.0"
+    write(device / "class", f"{device_class}\n")
+    if not driver:
+        (device / "driver").unlink()
+    refusal = (
+        f"enp0s4 can't be for VFIO, since 0000:00:09.0 ({driver}) is in the same IOMMU group 4, which VFIO takes as a "
+        "whole: put one of them into another slot, or set its use to kernel or af_xdp in topology_data_nics."
+    )
+    assert refused(root, {"use": "vfio"}) == ([] if granted else [refusal])
+    assert refused(root, {"use": "kernel"}) == []
+
+
+def test_both_ports_of_a_group_are_for_vfio(host_files: HostFiles) -> None:
+    root = with_nics(host_files)
+    add_nic(root, "enp0s5", "0000:00:05.0", "igb", 1, group="4")
+    both = [DATA | {"use": "vfio"}, {"name": "enp0s5", "pci": "0000:00:05.0", "use": "vfio"}]
+    assert refused(root, data_nics=both) == []
+
+
+def test_vfio_would_take_the_engines_interface(host_files: HostFiles) -> None:
+    root = with_nics(host_files)
+    assert refused(root, {"use": "vfio"}, transport_interface="enp0s4") == [
+        "enp0s4 can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or af_xdp in "
+        "topology_data_nics, or change transport.interface of feed_engine_settings."
+    ]
+    assert refused(root, {"use": "vfio"}, transport_interface="lo") == []
+    assert refused(root, {"use": "af_xdp"}, transport_interface="enp0s4") == []
+
+
+def test_dpdk_needs_hugepages_beside_the_nic(host_files: HostFiles) -> None:
+    root = with_nics(host_files)
+    assert refused(root, {"use": "vfio"}, hugepages=[{"node": 0, "size": "2M", "count": 64}]) == [
+        "enp0s4 can't be for VFIO, since node 1, which it is on, has no hugepages and DPDK keeps its packets there: "
+        "add some in topology_hugepages."
+    ]
+
+
+def test_dpdk_needs_hugepages_where_the_node_is_not_told(host_files: HostFiles) -> None:
+    root = with_nics(host_files, node=-1)
+    assert refused(root, {"use": "vfio"}, hugepages=[]) == [
+        "enp0s4 can't be for VFIO, since no node has hugepages and DPDK keeps its packets there: "
+        "add some in topology_hugepages."
+    ]
+    assert refused(root, {"use": "vfio"}, hugepages=[{"node": 0, "size": "2M", "count": 64}]) == []
 
 
 def test_what_vfio_has_already_is_granted_again(host_files: HostFiles) -> None:

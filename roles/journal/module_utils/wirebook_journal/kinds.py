@@ -138,9 +138,14 @@ def restore_value(key: str, before: str | None) -> bool:
     return True
 
 
+def override_file(key: str) -> Path:
+    """Return where driverctl keeps the driver of a PCI device; its names begin with the bus."""
+    return DRIVERCTL / f"pci-{key}"
+
+
 def look_driver(key: str) -> str | None:
     """Return the driver that driverctl binds to the PCI device at every boot; None: the kernel's own choice."""
-    path = DRIVERCTL / key
+    path = override_file(key)
     return path.read_text().strip() if path.exists() else None
 
 

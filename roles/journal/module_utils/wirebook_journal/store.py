@@ -60,6 +60,10 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         replace_file(self.path(kind, key), (json.dumps(entry, indent=1) + "\n").encode(), 0o600)
 
+    def forget(self, kind: str, key: str) -> None:
+        """Drop the entry of a thing that is as it was before."""
+        self.path(kind, key).unlink(missing_ok=True)
+
     def _note_folders(self, role: str, folder: Path) -> None:
         """Note the folders that will be made for a file, the outermost first."""
         missing = [one for one in (folder, *folder.parents) if not one.exists()]

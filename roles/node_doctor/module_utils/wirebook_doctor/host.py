@@ -32,6 +32,16 @@ class Host:
         except OSError as error:
             raise CannotProbeError(f"{name} can't be read: {error.strerror}") from error
 
+    def owner(self, name: str) -> str | None:
+        """Return a path's owner, group and mode, "root wirebook 0770"; None where it doesn't exist."""
+        try:
+            path = self.path(name)
+            return f"{path.owner()} {path.group()} {path.stat().st_mode & 0o7777:04o}"
+        except FileNotFoundError:
+            return None
+        except KeyError:
+            return "a user or group without a name"
+
     def container(self) -> str:
         """Return the container manager's name, or nothing (systemd.io/CONTAINER_INTERFACE)."""
         return self.read("/run/systemd/container") or ""

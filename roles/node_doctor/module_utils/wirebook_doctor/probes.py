@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import probes_cpu, probes_kernel, probes_node
+from . import probes_cpu, probes_kernel, probes_node, probes_vfio
 
-PROBES = probes_kernel.PROBES | probes_cpu.PROBES | probes_node.PROBES
+PROBES = probes_kernel.PROBES | probes_cpu.PROBES | probes_node.PROBES | probes_vfio.PROBES

@@ -18,14 +18,7 @@ def probe_lines(host: Host, knob: Knob) -> Reading:
 
 def probe_owner(host: Host, knob: Knob) -> Reading:
     """Compare a path's owner, group and mode: "root wirebook 0770"."""
-    try:
-        path = host.path(knob.argument("path"))
-        status = path.stat()
-        found = f"{path.owner()} {path.group()} {status.st_mode & 0o7777:04o}"
-    except FileNotFoundError:
-        found = ABSENT
-    except KeyError:
-        found = "a user or group without a name"
+    found = host.owner(knob.argument("path")) or ABSENT
     return Reading(found, running_ok=found == knob.want)
 
 

@@ -107,7 +107,8 @@ def _nic_duty(nic: Nic, wish: Wish, host: Host) -> str:
     duties = ["management"] if why_management(nic, wish, host) else []
     for asked in wish.data_nics:
         if asked.pci == nic.pci:
-            data = f"data, {asked.use}" + (", zero-copy" if asked.zero_copy else "")
+            group = f" in IOMMU group {nic.iommu_group}" if asked.use == "vfio" and nic.iommu_group else ""
+            data = f"data, {asked.use}{group}" + (", zero-copy" if asked.zero_copy else "")
             duties.append(data + (f", read by {asked.reader}" if asked.reader else ""))
     if nic.name and nic.name == wish.clock.interface:
         duties.append(f"PTP{f' with {nic.phc}' if wish.clock.mode == 'ptp-hardware' else ''}")

@@ -18,6 +18,7 @@ from .cpus import format_cpus, parse_cpus
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 # PCI's base class of network controllers (PCI Code and ID Assignment Specification, 1.3).
 _PCI_NETWORK = "0x02"
+_PCI_BRIDGE = "0x06"
 # Debian's services that steer the system's clock or a NIC's.
 _CLOCK_SERVICE = re.compile(r"(chrony|systemd-timesyncd|ntpsec|ntp|openntpd|timemaster|(ptp4l|phc2sys)(@.+)?)\.service")
 
@@ -30,8 +31,8 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
     run), `siblings` {cpu: list}, `sockets` {cpu: number}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB":
     number}}], `transparent_hugepages` (the chosen policy), `hugetlbfs` (mount points), `default_route` and `ssh` (the
     interfaces that carry a default route, and the SSH session that runs this), `clock_services` (what steers a clock
-    from the next boot on), `nics` [{name, pci, driver, node, iommu_group, uppers, phc}]. CPU lists are texts, sizes
-    are in kB.
+    from the next boot on), `nics` [{name, pci, driver, node, iommu_group, iommu_peers, uppers, phc}]. CPU
+    lists are texts, sizes are in kB.
     """
     system = root / "sys"
     online = parse_cpus(_text(system / "devices/system/cpu/online"))
@@ -218,9 +219,20 @@ def _nic(name: str, pci: Path, uppers: list[str]) -> dict[str, Any]:
         "driver": driver.resolve().name if driver.exists() else "",
         "node": int(_text(pci / "numa_node") or -1),
         "iommu_group": group.resolve().name if group.exists() else "",
+        "iommu_peers": _iommu_peers(pci),
         "uppers": uppers,
         "phc": clocks[0].name if clocks else "",
     }
+
+
+def _iommu_peers(pci: Path) -> list[dict[str, str]]:
+    """Return the other devices of a device's IOMMU group and their drivers; bridges stay with the kernel anyway."""
+    others = [path for path in sorted(pci.glob("iommu_group/devices/*")) if path.name != pci.name]
+    return [
+        {"pci": path.name, "driver": (path / "driver").resolve().name if (path / "driver").exists() else ""}
+        for path in others
+        if not _text(path / "class").startswith(_PCI_BRIDGE)
+    ]
 
 
 def _uppers(interfaces: Path, name: str) -> set[str]:

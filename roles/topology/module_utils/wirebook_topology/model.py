@@ -28,6 +28,14 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Device:
+    """Another device in a NIC's IOMMU group; its driver is empty where it has none."""
+
+    pci: str
+    driver: str
+
+
+@dataclass(frozen=True)
 class Nic:
     """A NIC as the host has it; its name is empty while VFIO has it, its node is -1 where the firmware tells none."""
 
@@ -36,6 +44,7 @@ class Nic:
     driver: str
     node: int
     iommu_group: str
+    iommu_peers: tuple[Device, ...]
     uppers: tuple[str, ...]
     phc: str
 
@@ -80,7 +89,16 @@ class Host:
             siblings={int(cpu): parse_cpus(text) for cpu, text in facts["siblings"].items()},
             sockets={int(cpu): socket for cpu, socket in facts["sockets"].items()},
             nodes={node.number: node for node in nodes},
-            nics=tuple(Nic(**nic | {"uppers": tuple(nic["uppers"])}) for nic in facts["nics"]),
+            nics=tuple(
+                Nic(
+                    **nic
+                    | {
+                        "uppers": tuple(nic["uppers"]),
+                        "iommu_peers": tuple(Device(**peer) for peer in nic["iommu_peers"]),
+                    }
+                )
+                for nic in facts["nics"]
+            ),
             default_route=frozenset(facts["default_route"]),
             ssh=frozenset(facts["ssh"]),
             clock_services=tuple(facts["clock_services"]),
@@ -137,6 +155,7 @@ class Wish:
     data_nics: tuple[DataNic, ...]
     clock: Clock
     accept_risk: tuple[str, ...]
+    transport_interface: str
 
     @classmethod
     def from_inventory(cls, inventory: dict[str, Any]) -> Wish:
@@ -150,4 +169,5 @@ class Wish:
             data_nics=tuple(DataNic(**entry) for entry in inventory["data_nics"]),
             clock=Clock(**inventory["clock"]),
             accept_risk=tuple(inventory["accept_risk"]),
+            transport_interface=inventory["transport_interface"],
         )

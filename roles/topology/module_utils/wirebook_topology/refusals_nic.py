@@ -44,11 +44,8 @@ def nic_refusals(wish: Wish, host: Host) -> Iterator[str]:
             continue
         yield from _management_refusals(asked, wish, host)
         yield from _reader_refusals(asked, nic, wish, host)
-        if asked.use == "vfio" and not host.iommu:
-            yield (
-                f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
-                "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
-            )
+        if asked.use == "vfio":
+            yield from _vfio_refusals(asked, nic, wish, host)
         yield from _zero_copy_refusals(asked, nic, host)
 
 
@@ -84,6 +81,39 @@ def _management_refusals(asked: DataNic, wish: Wish, host: Host) -> Iterator[str
                 f"{asked.name} can't be for VFIO, since {nic.name} is in the same IOMMU group {nic.iommu_group} and "
                 f"{why}: put one of them into another slot, or set its use to kernel or af_xdp in topology_data_nics."
             )
+
+
+# Drivers that leave a device to VFIO or do nothing with it (Documentation/driver-api/vfio.rst).
+HANDS_OFF = frozenset({"", "vfio-pci", "pci-stub"})
+
+
+def _vfio_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator[str]:
+    if not host.iommu:
+        yield (
+            f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
+            "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
+        )
+    if asked.name == wish.transport_interface:
+        yield (
+            f"{asked.name} can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or "
+            "af_xdp in topology_data_nics, or change transport.interface of feed_engine_settings."
+        )
+    given = {other.pci for other in wish.data_nics if other.use == "vfio"}
+    given |= {other.pci for other in host.nics if why_management(other, wish, host)}  # refused by a sentence of its own
+    for peer in nic.iommu_peers:
+        if peer.driver not in HANDS_OFF and peer.pci not in given:
+            yield (
+                f"{asked.name} can't be for VFIO, since {peer.pci} ({peer.driver}) is in the same IOMMU group "
+                f"{nic.iommu_group}, which VFIO takes as a whole: put one of them into another slot, or set its use "
+                "to kernel or af_xdp in topology_data_nics."
+            )
+    # DPDK's packet buffers are in hugepages of the NIC's own node (DPDK's Linux guide, "Use of Hugepages").
+    if not any(pages.count and nic.node in (-1, pages.node) for pages in wish.hugepages):
+        place = "no node" if nic.node == -1 else f"node {nic.node}, which it is on,"
+        yield (
+            f"{asked.name} can't be for VFIO, since {place} has {'' if nic.node == -1 else 'no '}hugepages and DPDK "
+            "keeps its packets there: add some in topology_hugepages."
+        )
 
 
 def _reader_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator[str]:
