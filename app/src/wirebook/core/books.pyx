@@ -25,24 +25,31 @@ from wirebook.errors import UserError
 
 cdef extern from *:
     """
-    /* Room for a rung at `place`, or none at it any more: the rungs from there on move, in whole vectors. */
-    static inline void wb_rungs_open(long long *rungs, int place, long long value)
+    /* Room for a rung at `place`, or none at it any more: those from there on move, by shuffles within two vectors and
+       not by loads one place off, which would wait for the stores before them. */
+    typedef long long wb_rungs __attribute__((vector_size(64), may_alias));
+    static const wb_rungs wb_places[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
+    static inline void wb_rungs_open(void *rungs, long long place, long long value)
     {
-        long long moved[17];
-        __builtin_memcpy(moved + 1, rungs, 16 * sizeof *rungs);
-        moved[0] = 0;
-        for (int index = 0; index < 16; index++) {
-            long long now = index > place ? moved[index] : moved[index + 1];
-            rungs[index] = index == place ? value : now;
-        }
+        wb_rungs *half = (wb_rungs *) rungs;
+        const wb_rungs low = half[0], high = half[1], *places = wb_places;
+        const wb_rungs moved[2] = {
+            __builtin_shufflevector(low, low, 0, 0, 1, 2, 3, 4, 5, 6),
+            __builtin_shufflevector(low, high, 7, 8, 9, 10, 11, 12, 13, 14),
+        };
+        half[0] = (low & (places[0] < place)) | (value & (places[0] == place)) | (moved[0] & (places[0] > place));
+        half[1] = (high & (places[1] < place)) | (value & (places[1] == place)) | (moved[1] & (places[1] > place));
     }
-    static inline void wb_rungs_close(long long *rungs, int place)
+    static inline void wb_rungs_close(void *rungs, long long place)
     {
-        long long moved[17];
-        __builtin_memcpy(moved, rungs, 16 * sizeof *rungs);
-        moved[16] = 0;
-        for (int index = 0; index < 16; index++)
-            rungs[index] = index >= place ? moved[index + 1] : moved[index];
+        wb_rungs *half = (wb_rungs *) rungs;
+        const wb_rungs low = half[0], high = half[1], none = {}, *places = wb_places;
+        const wb_rungs moved[2] = {
+            __builtin_shufflevector(low, high, 1, 2, 3, 4, 5, 6, 7, 8),
+            __builtin_shufflevector(high, none, 1, 2, 3, 4, 5, 6, 7, 8),
+        };
+        half[0] = (low & (places[0] < place)) | (moved[0] & (places[0] >= place));
+        half[1] = (high & (places[1] < place)) | (moved[1] & (places[1] >= place));
     }
     static inline int wb_rungs_above(const unsigned long long *keys, unsigned long long key)
     {
@@ -52,8 +59,8 @@ cdef extern from *:
         return above;
     }
     """
-    void rungs_open "wb_rungs_open"(long long* rungs, int place, int64_t value) nogil
-    void rungs_close "wb_rungs_close"(long long* rungs, int place) nogil
+    void rungs_open "wb_rungs_open"(void* rungs, int64_t place, int64_t value) nogil
+    void rungs_close "wb_rungs_close"(void* rungs, int64_t place) nogil
     int rungs_above "wb_rungs_above"(const unsigned long long* keys, uint64_t key) nogil
 
 cdef enum:
@@ -100,24 +107,47 @@ cdef void ladder_make(BookSet* books, Book* book, uint32_t kind) noexcept nogil:
     book.watch = 1
 
 
+cdef void best_set(BookSet* books, Book* book, uint32_t kind, uint64_t key, int64_t quantity) noexcept nogil:
+    """As ladder_set(), for a ladder of one rung."""
+    cdef uint32_t owner = owner_of(book.symbol, kind)
+    cdef Ladder* ladder = books.ladders + owner
+    if quantity != 0:
+        if key >= ladder.keys[0]:  # which is 0 for an empty side
+            ladder.keys[0] = key
+            ladder.quantities[0] = quantity
+            book.rungs[kind] = 1
+    elif key == ladder.keys[0] and book.rungs[kind] != 0:
+        ladder.keys[0] = 0
+        book.rungs[kind] = 0
+        if book.levels[kind] == 0:
+            pages_clear(&books.pages, owner)
+        else:
+            ladder_fill(books, book, kind, key)
+    book.floor[kind] = ladder.keys[0] if book.levels[kind] > 1 else 0
+    book.watch = 1
+
+
 cdef void ladder_set(BookSet* books, Book* book, uint32_t kind, uint64_t key, int64_t quantity) noexcept nogil:
     """A level at or above the ladder's floor was set, or removed with quantity 0; pages and `levels` know already."""
     cdef Ladder* ladder = books.ladders + owner_of(book.symbol, kind)
-    cdef int place = rungs_above(<const unsigned long long*> ladder.keys, key)
-    cdef uint32_t held = book.rungs[kind], most = RUNGS if books.depth > 1 else 1
-    cdef bint there = place < <int> held and ladder.keys[place] == key
+    cdef int place
+    cdef uint32_t held = book.rungs[kind]
+    cdef bint there
+    if books.depth == 1:
+        best_set(books, book, kind, key, quantity)
+        return
+    place = rungs_above(<const unsigned long long*> ladder.keys, key)
+    there = place < <int> held and ladder.keys[place] == key
     if quantity != 0:
         if there:
             ladder.quantities[place] = quantity
-        elif place < <int> most:
-            rungs_open(<long long*> ladder.keys, place, <int64_t> key)
-            rungs_open(<long long*> ladder.quantities, place, quantity)
-            book.rungs[kind] = <uint8_t> min(held + 1, most)
-            if most < RUNGS:
-                ladder.keys[most] = 0
+        elif place < RUNGS:
+            rungs_open(ladder.keys, place, <int64_t> key)
+            rungs_open(ladder.quantities, place, quantity)
+            book.rungs[kind] = <uint8_t> min(held + 1, <uint32_t> RUNGS)
     elif there:
-        rungs_close(<long long*> ladder.keys, place)
-        rungs_close(<long long*> ladder.quantities, place)
+        rungs_close(ladder.keys, place)
+        rungs_close(ladder.quantities, place)
         book.rungs[kind] = <uint8_t> (held - 1)
         if held <= books.depth and book.levels[kind] >= held:
             ladder_fill(books, book, kind, key)
