@@ -105,6 +105,7 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
         arena,
         batch=book.batch,
         busy=book.poll == "busy",
+        silence=book.silence_seconds,
         audit=audit,
         lines=transports.lines(transport),
         gap_timeout=transport.gap_timeout_ms / 1000,

@@ -167,6 +167,8 @@ class Book:
     batch: int = _between(1, 64, 16)
     prefetch: bool = _boolean(True)
     symbols: int = _between(1, MAX_SYMBOLS, MAX_SYMBOLS)
+    silence_seconds: float = _rule("a number of seconds from 1.2 to 60", lambda value: 1.2 <= value <= 60, 3.0)
+    """A feed that says nothing for so long, not even the heartbeat of every second, has its books stale."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def lines(transport: Transport) -> int:
 def receivers(config: Config) -> Reception:
     """For the book process. Raises UserError for what the host can't give, unless `transport.fallback` allows UDP."""
     if config.transport.kind == "udp":
-        return _by_udp(config.transport)
+        return by_udp(config.transport)
     try:
         require_af_xdp()
         from wirebook.xdp import reception
@@ -67,10 +67,11 @@ def receivers(config: Config) -> Reception:
         if config.transport.fallback == "refuse":
             raise
         _log.warning("AF_XDP could not be had, packets come through the kernel (transport.fallback): %s", error)
-        return _by_udp(config.transport, str(error))
+        return by_udp(config.transport, str(error))
 
 
-def _by_udp(transport: Transport, fell_back: str = "") -> Reception:
+def by_udp(transport: Transport, fell_back: str = "") -> Reception:
+    """Through the kernel, a socket for each channel and line. Raises UserError for what the host can't give."""
     receivers = tuple(
         UdpReceiver(
             endpoint,

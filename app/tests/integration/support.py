@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -23,7 +24,7 @@ from wirebook.core.market import MarketView
 from wirebook.sim.binance import BinanceExchange
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.server import Server
-from wirebook.sim.tape import Tape
+from wirebook.sim.tape import SyntheticTape, Tape
 from wirebook.venues import get
 from wirebook.venues.base import Depth
 
@@ -86,7 +87,7 @@ class Line(NamedTuple):
 class Node:
     """A feed and a book process with a configuration of their own."""
 
-    def __init__(self, home: Path, venue: dict[str, Any], **feed: object) -> None:
+    def __init__(self, home: Path, venue: dict[str, Any], silence: float = 3.0, **feed: object) -> None:
         self.home = home
         self.venue = venue.get("venue", "binance")
         self.audit = home / "audit.csv"
@@ -111,6 +112,7 @@ class Node:
             snapshot_port = {port}
             [book]
             poll = "wait"
+            silence_seconds = {silence}
             [market]
             path = "{self.market}"
             [[feed]]
@@ -174,12 +176,12 @@ class Node:
 
 
 @contextmanager
-def node(home: Path, venue: dict[str, Any], **feed: object) -> Iterator[Node]:
+def node(home: Path, venue: dict[str, Any], silence: float = 3.0, **feed: object) -> Iterator[Node]:
     """A node whose processes are ended at the end, and whose logs are shown when the test failed.
 
-    `feed`: more keys of its [[feed]].
+    `silence`: its book.silence_seconds; `feed`: more keys of its [[feed]].
     """
-    made = Node(home, venue, **feed)
+    made = Node(home, venue, silence, **feed)
     try:
         yield made
     except BaseException:
@@ -300,3 +302,31 @@ def best(book: ReferenceBook) -> Top:
     assert bid is not None
     assert ask is not None
     return (Decimal(bid[0]), Decimal(bid[1])), (Decimal(ask[0]), Decimal(ask[1]))
+
+
+def right(lines: list[Line], tape: SyntheticTape, decimals: dict[int, tuple[int, int]]) -> None:
+    """Every line that says LIVE shows what the market was at that id, and there are many of them."""
+    by_id: dict[tuple[int, int], list[Top]] = defaultdict(list)
+    for line in lines:
+        if line.state == State.LIVE:
+            by_id[line.symbol, line.update_id].append(line.top(decimals[line.symbol]))
+    numbers_of = {name: number for number, name in enumerate(tape.scales)}
+    books = {name: ReferenceBook(snapshot) for name, snapshot in tape.snapshots.items()}
+    left = set(by_id)
+    assert len(left) > 100
+    for item in tape.play():
+        event = item.message
+        if not isinstance(event, Depth):
+            continue
+        book = books[event.instrument]
+        book.apply(event)
+        key = (numbers_of[event.instrument], event.last)
+        if key in left:
+            left.remove(key)
+            bid, ask = book.best()
+            assert bid is not None
+            assert ask is not None
+            wanted = ((Decimal(bid[0]), Decimal(bid[1])), (Decimal(ask[0]), Decimal(ask[1])))
+            assert by_id[key] == [wanted] * len(by_id[key])
+        if not left:
+            return

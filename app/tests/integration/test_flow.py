@@ -3,7 +3,6 @@
 import itertools
 import signal
 import time
-from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from wirebook.sim.tape import SyntheticTape
 from wirebook.venues import get
 from wirebook.venues.base import Depth, Ticker
 
-from .support import CAPTURES, Line, Sim, node, serving, until
+from .support import CAPTURES, Line, Sim, node, right, serving, until
 
 Top = tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]
 
@@ -266,34 +265,6 @@ def numbers(ticker: Ticker) -> Top:
 def after_first_live(lines: list[Line], symbol: int) -> list[Line]:
     mine = [line for line in lines if line.symbol == symbol]
     return list(itertools.dropwhile(lambda line: line.state != State.LIVE, mine))
-
-
-def right(lines: list[Line], tape: SyntheticTape, decimals: dict[int, tuple[int, int]]) -> None:
-    """Every line that says LIVE shows what the market was at that id, and there are many of them."""
-    by_id: dict[tuple[int, int], list[Top]] = defaultdict(list)
-    for line in lines:
-        if line.state == State.LIVE:
-            by_id[line.symbol, line.update_id].append(line.top(decimals[line.symbol]))
-    numbers_of = {name: number for number, name in enumerate(tape.scales)}
-    books = {name: ReferenceBook(snapshot) for name, snapshot in tape.snapshots.items()}
-    left = set(by_id)
-    assert len(left) > 100
-    for item in tape.play():
-        event = item.message
-        if not isinstance(event, Depth):
-            continue
-        book = books[event.instrument]
-        book.apply(event)
-        key = (numbers_of[event.instrument], event.last)
-        if key in left:
-            left.remove(key)
-            bid, ask = book.best()
-            assert bid is not None
-            assert ask is not None
-            wanted = ((Decimal(bid[0]), Decimal(bid[1])), (Decimal(ask[0]), Decimal(ask[1])))
-            assert by_id[key] == [wanted] * len(by_id[key])
-        if not left:
-            return
 
 
 def rebuilt(tape: SyntheticTape, ends: dict[int, int]) -> dict[int, ReferenceBook]:

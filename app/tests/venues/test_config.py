@@ -106,6 +106,7 @@ def test_an_empty_file_has_working_defaults() -> None:
             {"transport": {"group_b": "239.192.7.1", "snapshot_group_b": "239.192.7.2"}},
             ["transport.group_b", "17001", "line A's on the same interface", "interface_b"],
         ),
+        ({"book": {"silence_seconds": 1}}, ["book.silence_seconds", "1.2"]),
         ({"transport": {"gap_timeout_ms": -1}}, ["transport.gap_timeout_ms", "-1", "milliseconds"]),
         ({"transport": {"port": 70000}}, ["transport.port", "70000", "65535"]),
         ({"transport": {"interface": ""}}, ["transport.interface", "interface"]),
