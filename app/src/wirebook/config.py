@@ -24,7 +24,8 @@ MAX_SYMBOLS = 2048
 """Symbol ids run from 0 to one less than this: the books are preallocated, one slot per id."""
 _FEED_ARENA_MB_PER_SYMBOL = 4
 """Two sides of 10,000 scattered levels."""
-_LEAST_FEED_ARENA_MB = 16
+_LEAST_FEED_ARENA_MB = 24
+"""2,048 books without a level take 18."""
 
 _T = TypeVar("_T")
 _Test = Callable[[Any], bool]

@@ -7,6 +7,8 @@ import pytest
 
 from wirebook import transports
 from wirebook.config import Config, Symbol, load, parse
+from wirebook.core.books import Books
+from wirebook.core.memory import Arena
 from wirebook.core.packet import Channel
 from wirebook.errors import UserError
 
@@ -200,3 +202,7 @@ def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
     same_groups = {"group_b": "239.192.7.1", "snapshot_group_b": "239.192.7.2", "interface_b": "eth1"}
     assert transports.lines(parse({"transport": same_groups}).transport) == 2
     assert transports.lines(Config().transport) == 1
+
+
+def test_a_feed_of_one_symbol_has_room_for_the_books_of_every_id() -> None:
+    assert Books(2048, Arena(Config().feed_arena_mb(1) << 20, "off")).counters()["lines_total"] > 10_000
