@@ -17,7 +17,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.environment = {"PYTHONPATH": str(ROLE / "module_utils")}
+        self.environment = {"PYTHONPATH": f"{ROLE}/module_utils:{ROLE.parent}/topology/module_utils"}
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name.lstrip("/")

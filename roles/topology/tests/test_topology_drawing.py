@@ -37,6 +37,7 @@ def test_a_host_with_all_there_can_be(host_files: HostFiles) -> None:
     root = host_files(nodes=("0-3,8-11", "4-7,12-15"), siblings=siblings, memory_mib=16384)
     add_nic(root, "eno1", "0000:00:03.0", "tg3", 0)
     add_default_route(root, "eno1")
+    enable(root, "chrony.service", "chrony.service")
     add_nic(root, "line-a", "0000:00:04.0", "ice", 1, phc="ptp0")
     add_nic(root, "", "0000:00:05.0", "vfio-pci", 1, group="9")
     add_nic(root, "eno2", "0000:00:06.0", "tg3", -1)
@@ -51,6 +52,7 @@ def test_a_host_with_all_there_can_be(host_files: HostFiles) -> None:
                 {"name": "line-b", "pci": "0000:00:05.0", "use": "vfio"},
             ],
             clock={"mode": "ptp-hardware", "interface": "line-a"},
+            accept_risk=["idle=poll"],
         )
         == """\
 colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
@@ -60,16 +62,16 @@ colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
 | NIC  0000:00:03.0  eno1  tg3  management            |
 +-----------------------------------------------------+
 
-+- socket 1, node 1, 16384 MiB -------------------------------------------------------------+
-| [4|12]  housekeeping, interrupts                                                          |
-| [5|13]  isolated: feed-binance on 5, 13 free                                              |
-| [6|14]  isolated: book on 6, 14 free                                                      |
-| [7|15]  isolated, free                                                                    |
-| hugepages  256 of 2M: 512 MiB, 3% of the node                                             |
-| hugepages  4 of 1G: 4096 MiB, 25% of the node                                             |
-| NIC  0000:00:04.0  line-a  ice       data, af_xdp, zero-copy, read by book; PTP with ptp0 |
-| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio in IOMMU group 9                          |
-+-------------------------------------------------------------------------------------------+
++- socket 1, node 1, 16384 MiB ---------------------------------------------------------------------------+
+| [4|12]  housekeeping, interrupts                                                                        |
+| [5|13]  isolated: feed-binance on 5, 13 free                                                            |
+| [6|14]  isolated: book on 6, 14 free                                                                    |
+| [7|15]  isolated, free                                                                                  |
+| hugepages  256 of 2M: 512 MiB, 3% of the node                                                           |
+| hugepages  4 of 1G: 4096 MiB, 25% of the node                                                           |
+| NIC  0000:00:04.0  line-a  ice       data, af_xdp, zero-copy, read by book; IRQs on 4,12; PTP with ptp0 |
+| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio in IOMMU group 9                                        |
++---------------------------------------------------------------------------------------------------------+
 
 +- on no node that the firmware tells -+
 | NIC  0000:00:06.0  eno2  tg3  unused |
@@ -77,7 +79,8 @@ colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
 
 isolated CPUs        5-7,13-15
 housekeeping CPUs    0-4,8-12: the service manager, all else, and every interrupt
-clock                topology_clock (ptp-hardware)
+clock                topology_clock (ptp-hardware); chrony.service kept away
+risk accepted        idle=poll: The CPUs never sleep: they run hot and leave no power to boost the busy ones.
 kernel command line  isolcpus=managed_irq,domain,5-7,13-15
                      nohz_full=5-7,13-15
                      rcu_nocbs=5-7,13-15
@@ -85,7 +88,8 @@ kernel command line  isolcpus=managed_irq,domain,5-7,13-15
                      hugepagesz=1G
                      hugepages=1:4
                      intel_iommu=on
-                     iommu=pt"""
+                     iommu=pt
+                     idle=poll"""
     )
 
 

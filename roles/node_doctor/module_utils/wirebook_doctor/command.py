@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from .desired import load_desired
 from .host import Host
 from .judge import examine
 from .knobs import FAIL, DesiredStateError
+from .metrics import as_metrics, write_atomically
+from .page import as_page
 from .report import as_json, as_table
 
 
@@ -22,7 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Compares this host with its desired state, knob by knob.",
         epilog="Exit status: 0 no knob is off, 1 a knob is off, 2 it couldn't be found out.",
     )
-    parser.add_argument("--json", action="store_true", help="print the report for a program")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the report for a program")
+    output.add_argument("--html", action="store_true", help="print the report as a page for a browser, the host drawn")
+    output.add_argument(
+        "--metrics",
+        type=Path,
+        metavar="FILE",
+        help="write drift for Prometheus' textfile collector and print nothing; the exit status is 0 then",
+    )
     parser.add_argument(
         "--role", action="append", default=[], metavar="ROLE", help="only this role's knobs (may be repeated)"
     )
@@ -44,8 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DesiredStateError as error:
         print(f"node-doctor: {error}", file=sys.stderr)
         return 2
+    if arguments.metrics:
+        try:
+            write_atomically(arguments.metrics, as_metrics(findings))
+        except OSError as error:
+            print(f"node-doctor: {arguments.metrics} can't be written ({error.strerror}).", file=sys.stderr)
+            return 2
+        return 0
     try:
-        print(as_json(findings, host) if arguments.json else as_table(findings))
+        if arguments.html:
+            print(as_page(findings, host, socket.gethostname()))
+        else:
+            print(as_json(findings, host) if arguments.json else as_table(findings))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is left to tell it, and Python must not try again at exit.

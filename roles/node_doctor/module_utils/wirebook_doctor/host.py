@@ -16,6 +16,7 @@ class Host:
     """Access to the host's files below `root` and to its service manager."""
 
     root: Path = Path("/")
+    _answers: dict[tuple[str, ...], str | CannotProbeError] = field(default_factory=dict)
     _units: dict[str, dict[str, str]] = field(default_factory=dict)
     _limits: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -47,7 +48,18 @@ class Host:
         return self.read("/run/systemd/container") or ""
 
     def command(self, *argv: str) -> str:
-        """Return the command's output; CannotProbeError if it is missing or fails."""
+        """Return the command's output, of the first time; CannotProbeError if it is missing or fails."""
+        if argv not in self._answers:
+            try:
+                self._answers[argv] = self._run(*argv)
+            except CannotProbeError as error:
+                self._answers[argv] = error
+        answer = self._answers[argv]
+        if isinstance(answer, CannotProbeError):
+            raise answer
+        return answer
+
+    def _run(self, *argv: str) -> str:
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         except FileNotFoundError:

@@ -77,6 +77,8 @@ def describe(want: Any) -> str:
     """Return a desired value as one line."""
     if want is None:
         return "the boot entry"
+    if isinstance(want, bool):
+        return "on" if want else "off"
     if isinstance(want, list):
         return " ".join(str(item) for item in want)
     if isinstance(want, dict):

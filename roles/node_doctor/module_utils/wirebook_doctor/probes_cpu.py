@@ -65,9 +65,10 @@ def probe_interrupts(host: Host, knob: Knob) -> Reading:
         return Reading(told, running_ok=False)
     if only is not None and not found:
         return Reading("no interrupt has a handler: the interface is down", running_ok=True)
-    return Reading(
-        f"{len(found)} interrupts on {as_list(frozenset().union(*(c for _, _, c in found)))}", running_ok=True
-    )
+    movable = [cpus for number, _, cpus in found if int(number) not in exempt]
+    everywhere: frozenset[int] = frozenset().union(*movable)
+    managed = f", {len(found) - len(movable)} more managed by the kernel" if len(found) > len(movable) else ""
+    return Reading(f"{len(movable)} interrupts on {as_list(everywhere)}{managed}", running_ok=True)
 
 
 def unbound_kernel_threads(host: Host) -> Iterator[tuple[str, str, frozenset[int]]]:

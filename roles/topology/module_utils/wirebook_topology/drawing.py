@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .cpus import format_cpus
-from .derive import derive
+from .derive import derive, interrupt_cpus
 from .model import Host, Nic, Node, Wish
 from .refusals_clock import clock_owners
 from .refusals_nic import why_management
@@ -110,6 +110,8 @@ def _nic_duty(nic: Nic, wish: Wish, host: Host) -> str:
             group = f" in IOMMU group {nic.iommu_group}" if asked.use == "vfio" and nic.iommu_group else ""
             data = f"data, {asked.use}{group}" + (", zero-copy" if asked.zero_copy else "")
             duties.append(data + (f", read by {asked.reader}" if asked.reader else ""))
+            if asked.use != "vfio":
+                duties.append(f"IRQs on {format_cpus(interrupt_cpus(asked, nic, wish, host))}")
     if nic.name and nic.name == wish.clock.interface:
         duties.append(f"PTP{f' with {nic.phc}' if wish.clock.mode == 'ptp-hardware' else ''}")
     return "; ".join(duties) or "unused"
@@ -119,7 +121,13 @@ def _derived(wish: Wish, host: Host) -> Iterator[str]:
     derived = derive(wish, host)
     yield f"isolated CPUs        {derived['isolated'] or 'none'}"
     yield f"housekeeping CPUs    {derived['housekeeping']}: the service manager, all else, and every interrupt"
-    yield f"clock                {', '.join(clock_owners(wish, host)) or 'steered by nobody'}"
+    owners = clock_owners(wish, host)
+    own = {"host": host.clock_services, "chrony": ("chrony.service",)}.get(wish.clock.mode, ())
+    away = [name for name in host.clock_services if name not in own]
+    kept = f"; {', '.join(away)} kept away" if away else ""
+    yield f"clock                {', '.join(owners) or 'steered by nobody'}{kept}"
+    for risk in derived["risks"]:
+        yield f"risk accepted        {risk['parameter']}: {risk['costs']}"
     heading = "kernel command line"
     for parameter in derived["kernel_cmdline"] or ["nothing of wirebook's"]:
         yield f"{heading:19}  {parameter}"

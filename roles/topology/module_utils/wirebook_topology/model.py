@@ -11,7 +11,7 @@ from .cpus import parse_cpus
 # (kernel-parameters.txt), or a sysctl.
 RISKS = {
     "mitigations=off": "A process on this host can read the memory of others by speculative execution.",
-    "idle=poll": "The CPUs never sleep: they run hot, draw full power, and leave none of it to boost the busy ones.",
+    "idle=poll": "The CPUs never sleep: they run hot and leave no power to boost the busy ones.",
     "kernel.sched_rt_runtime_us=-1": "A real-time task that never yields keeps its CPU: kernel threads starve.",
 }
 HUGEPAGE_SIZES_KB = {"2M": 2048, "1G": 1048576}

@@ -1,0 +1,58 @@
+#!/usr/bin/python
+"""Ansible module: read what the data NICs are and what can be set on them."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.wirebook_doctor import ethtool
+from ansible.module_utils.wirebook_doctor.host import CannotProbeError, Host
+
+DOCUMENTATION = r"""
+module: nic_facts
+short_description: Read what NICs are and what can be set on them
+description:
+  - Asks ethtool(8) and changes nothing.
+options:
+  devices:
+    description: PCI addresses. One without an interface, as of a NIC that VFIO has, is left out of the result.
+    type: list
+    elements: str
+    required: true
+author: wirebook
+"""
+
+EXAMPLES = r"""
+- name: Read what the data NICs are
+  nic_facts:
+    devices: ["0000:00:04.0"]
+  register: __nic_facts
+"""
+
+RETURN = r"""
+nics:
+  description: By PCI address C(driver), C(firmware), and C(settable), the settings that the driver has and doesn't fix.
+  type: dict
+  returned: success
+"""
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"devices": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+    )
+    host = Host()
+    nics = {}
+    for pci in module.params["devices"]:
+        try:
+            interface = ethtool.interface_of(host, pci)
+            told = ethtool.driver(host, interface)
+            settable = [name for name, setting in ethtool.settings(host, interface).items() if not setting.fixed]
+            nics[pci] = {"driver": told["driver"], "firmware": told["firmware"], "settable": sorted(settable)}
+        except CannotProbeError as error:
+            module.warn(str(error))
+    module.exit_json(changed=False, nics=nics)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What is changed on a NIC and by which command, from what ethtool says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "node_doctor/tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "node_doctor/module_utils"))
+
+from load import load_program
+from wirebook_doctor import ethtool
+from wirebook_doctor.ethtool import Setting
+from wirebook_doctor.host import Host
+
+ROLE = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def program() -> ModuleType:
+    return load_program(ROLE / "files/wirebook-nic")
+
+
+def commands(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Setting], **wanted: Any
+) -> list[str]:
+    """Return the commands for a NIC that is up and has the settings `found`."""
+    (tmp_path / "sys/bus/pci/devices/0000:00:04.0/net/eth4").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth4").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth4/flags").write_text("0x1003\n")
+    monkeypatch.setattr(ethtool, "settings", lambda *_: found)
+    monkeypatch.setattr(ethtool, "flow_rules", lambda *_: {("udp4", "any", 1, 0)})
+    whole = {"settings": {}, "values": {}, "flow_rules": []} | wanted
+    return [" ".join(command) for _, command in program.changes(Host(tmp_path), "0000:00:04.0", whole)]
+
+
+def test_only_what_is_off_is_changed_channels_first(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "rx-ring": Setting(256, 4096),
+        "tx-ring": Setting(4096, 4096),
+        "channels": Setting(4, 4),
+        "rx-pause": Setting(value=True),
+        "generic-receive-offload": Setting(value=True),
+        "large-receive-offload": Setting(value=True, fixed=True),
+        "flag legacy-rx": Setting(value=False),
+    }
+    settings = {
+        "rx-ring": "max",
+        "tx-ring": 8192,
+        "generic-receive-offload": False,
+        "large-receive-offload": False,
+        "channels": 1,
+        "rx-pause": False,
+        "rx-usecs": 0,
+        "flag legacy-rx": True,
+    }
+    assert commands(program, tmp_path, monkeypatch, found, settings=settings) == [
+        "ethtool -L eth4 combined 1",
+        "ethtool -G eth4 rx 4096",
+        "ethtool -A eth4 autoneg off rx off",
+        "ethtool --set-priv-flags eth4 legacy-rx on",
+        "ethtool -K eth4 generic-receive-offload off",
+    ]
+
+
+def test_rules_that_are_not_there_are_added(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [["udp4", "any", 1, 0], ["udp4", "239.192.7.1", 17001, 1]]
+    found = {"ntuple-filters": Setting(value=True)}
+    assert commands(program, tmp_path, monkeypatch, found, flow_rules=rules) == [
+        "ethtool -N eth4 flow-type udp4 dst-ip 239.192.7.1 dst-port 17001 action 1"
+    ]
+
+
+def test_values_in_sysfs(program: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "sys/bus/pci/devices/0000:00:04.0/net/eth4").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth4").mkdir(parents=True)
+    path = tmp_path / "sys/class/net/eth4/gro_flush_timeout"
+    path.write_text("0\n")
+    wanted = {"values": {"gro_flush_timeout": 200000, "napi_defer_hard_irqs": 2}}
+    assert list(program.values(Host(tmp_path), "0000:00:04.0", wanted)) == [(path, "0", "200000")]

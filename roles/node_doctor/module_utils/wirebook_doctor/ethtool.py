@@ -1,0 +1,130 @@
+"""A NIC's settings, as ethtool(8) prints them: JSON where Debian 12's ethtool 6.1 has it, text otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from .host import CannotProbeError, Host
+
+# What ethtool prints for a value that the driver doesn't have.
+NOT_THERE = ("n/a", "")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting's value now, the most that it can be, and whether the driver lets nobody change it."""
+
+    value: int | bool
+    most: int | None = None
+    fixed: bool = False
+
+
+def interface_of(host: Host, pci: str) -> str:
+    """Return the interface of a PCI device; CannotProbeError where it has none."""
+    device = host.path(f"/sys/bus/pci/devices/{pci}")
+    # virtio's interface is below a device of its own.
+    names = sorted(path.name for pattern in ("net/*", "*/net/*") for path in device.glob(pattern))
+    if not names:
+        raise CannotProbeError(f"the device {pci} has no interface: the kernel's driver doesn't have it")
+    return names[0]
+
+
+def driver(host: Host, interface: str) -> dict[str, str]:
+    """Return what drives the NIC: `driver`, `version` (the kernel's release or its own), `firmware`, `pci`."""
+    names = {"driver": "driver", "version": "version", "firmware-version": "firmware", "bus-info": "pci"}
+    pairs = (line.split(":", 1) for line in host.command("ethtool", "-i", interface).splitlines() if ":" in line)
+    return {names[name]: value.strip() for name, value in pairs if name in names}
+
+
+def settings(host: Host, interface: str) -> dict[str, Setting]:
+    """Return all settings that the NIC has: rings, coalescing, channels, pause, features, RSS and private flags."""
+    found: dict[str, Setting] = {}
+    for read in (_rings, _coalescing, _channels, _pause, _features, _rss, _flags):
+        try:
+            found.update(read(host, interface))
+        except CannotProbeError:
+            continue  # the driver has none of these
+    return found
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None or text in NOT_THERE else int(text)
+
+
+def _two_parts(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the maximums and the current values of ethtool -g and -l."""
+    most, _, now = text.partition("Current hardware settings:")
+
+    def pairs(part: str) -> dict[str, str]:
+        return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in part.splitlines())}
+
+    return pairs(most), pairs(now)
+
+
+def _rings(host: Host, interface: str) -> dict[str, Setting]:
+    most, now = _two_parts(host.command("ethtool", "-g", interface))
+    return {
+        f"{name}-ring": Setting(value, _number(most.get(name.upper())))
+        for name in ("rx", "tx")
+        if (value := _number(now.get(name.upper()))) is not None
+    }
+
+
+def _channels(host: Host, interface: str) -> dict[str, Setting]:
+    most, now = _two_parts(host.command("ethtool", "-l", interface))
+    value = _number(now.get("Combined"))
+    # A driver with channels for one direction only says 0 here.
+    return {"channels": Setting(value, _number(most.get("Combined")))} if value else {}
+
+
+def _coalescing(host: Host, interface: str) -> dict[str, Setting]:
+    text = host.command("ethtool", "-c", interface)
+    numbers = re.findall(r"^(rx-usecs|tx-usecs):\s*(\d+)$", text, re.MULTILINE)
+    found = {name: Setting(int(value)) for name, value in numbers}
+    adaptive = re.search(r"^Adaptive RX:\s*(\S+)\s+TX:\s*(\S+)", text, re.MULTILINE)
+    for place, name in enumerate(("adaptive-rx", "adaptive-tx"), start=1):
+        if adaptive and adaptive.group(place) in ("on", "off"):
+            found[name] = Setting(adaptive.group(place) == "on")
+    return found
+
+
+def _pause(host: Host, interface: str) -> dict[str, Setting]:
+    report = json.loads(host.command("ethtool", "--json", "-a", interface))
+    return {f"{name}-pause": Setting(bool(one[name])) for one in report for name in ("rx", "tx") if name in one}
+
+
+def _features(host: Host, interface: str) -> dict[str, Setting]:
+    report = json.loads(host.command("ethtool", "--json", "-k", interface))
+    return {
+        name: Setting(bool(feature["active"]), fixed=bool(feature["fixed"]))
+        for one in report
+        for name, feature in one.items()
+        if isinstance(feature, dict)
+    }
+
+
+def _rss(host: Host, interface: str) -> dict[str, Setting]:
+    """Return how many queues the indirection table spreads over."""
+    table = re.findall(r"^\s*\d+:((?:\s+\d+)+)$", host.command("ethtool", "-x", interface), re.MULTILINE)
+    queues = {queue for line in table for queue in line.split()}
+    return {"rss-queues": Setting(len(queues))} if queues else {}
+
+
+def _flags(host: Host, interface: str) -> dict[str, Setting]:
+    text = host.command("ethtool", "--show-priv-flags", interface)
+    flags = re.findall(r"^(\S+)\s*:\s*(on|off)$", text, re.MULTILINE)
+    return {f"flag {name}": Setting(value == "on") for name, value in flags}
+
+
+def flow_rules(host: Host, interface: str) -> set[tuple[str, str, int, int]]:
+    """Return the rules that direct UDP over IPv4 to a queue: type, destination, port, queue."""
+    found = set()
+    for block in re.split(r"^Filter: \d+$", host.command("ethtool", "-n", interface), flags=re.MULTILINE)[1:]:
+        address = re.search(r"Dest IP addr: (\S+) mask: 0\.0\.0\.0", block)
+        port = re.search(r"Dest port: (\d+) mask: 0x0", block)
+        queue = re.search(r"Action: Direct to queue (\d+)", block)
+        if "Rule Type: UDP over IPv4" in block and port and queue:
+            found.add(("udp4", address.group(1) if address else "any", int(port.group(1)), int(queue.group(1))))
+    return found
