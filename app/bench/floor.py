@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from ctypes import POINTER, c_int, c_int64, c_size_t, c_ssize_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_int, c_int64, c_long, c_size_t, c_ssize_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ def load(library: Path) -> ctypes.CDLL:
         "path_books": (c_void_p, (c_void_p,)),
         "path_packets": (c_uint64, (c_void_p, c_void_p, c_void_p, c_ssize_t, c_ssize_t, c_ssize_t, c_void_p)),
         "path_published": (c_uint64, (c_void_p,)),
+        "oneway_send": (c_int, (c_int, c_void_p, c_void_p, c_uint64, c_long, c_uint64, c_void_p)),
+        "oneway_receive": (c_long, (c_int, c_void_p, c_void_p)),
         "ring_new": (c_void_p, (c_uint64,)),
         "ring_free": (None, (c_void_p,)),
         "ring_ping": (c_uint64, (c_void_p, c_void_p, c_uint64, c_void_p)),

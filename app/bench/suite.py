@@ -47,6 +47,7 @@ BENCHMARKS = (
         "capture", "capture", ("messages_per_s",), {"ours": "engine:Follower", "cryptofeed": "cryptofeed:Handler"}
     ),
     Benchmark("ring", "one", ("oneway_ns", "ops_per_s"), {"ours": "engine:Hand", "floor": "c:Hand"}),
+    Benchmark("udp_oneway", "one", ("p50_ns", "p99_ns"), {"ours": "oneway:Ours", "floor": "oneway:Floor"}),
 )
 
 BUILDS = tuple(
@@ -151,9 +152,9 @@ class Suite:
         if wanted in environments.failed_builds():
             raise RuntimeError(environments.failed_builds()[wanted])
         build = environments.build_folder(wanted)
-        if benchmark.name == "ring":
+        if benchmark.name in _ON_TWO_CPUS:
             if ringrun.cpus() is None:
-                raise RuntimeError("a ring needs two CPUs")
+                raise RuntimeError("it needs two CPUs")
             return Worker(subject, inputs, Path(sys.executable), [environments.APP, build], "any")
         if name == "cryptofeed":
             return Worker(subject, inputs, environments.cryptofeed(), [environments.APP], self._cpu)
@@ -184,6 +185,7 @@ class Suite:
         print(file=sys.stderr)
 
 
+_ON_TWO_CPUS = ("ring", "udp_oneway")
 _WITH_LAPS = ("engine:Books", "engine:Packets", "c:Tree", "c:Array", "c:Packets")
 
 
