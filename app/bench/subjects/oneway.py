@@ -1,6 +1,6 @@
 """UDP one way over loopback multicast: a packet of 184 bytes is sent → its record is in shared memory.
 
-One sender in C on one CPU times both receivers on another: it sends, and looks at the shared record until it has changed.
+One sender in C on one CPU times both receivers on another: it sends, and looks at the record until it has changed.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Ours(_OneWay):
 
     def __init__(self, inputs: Path) -> None:
         super().__init__(inputs)
-        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm")  # noqa: SIM115 (as long as the process)
+        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm")
         path = Path(self._folder.name) / "market"
         receivers = (
             UdpReceiver(Endpoint(GROUP, self._port, "lo")),
