@@ -150,6 +150,8 @@ def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str
         f"wirebook book {writer} · {live} of {len(rows)} books live · "
         f"{metrics['packets']} packets · {metrics['gaps']} gaps · {metrics['kernel_drops']} drops"
     )
+    if metrics["line_b_packets"]:
+        summary += f" · line A lost {metrics['line_a_lost']}, line B {metrics['line_b_lost']}"
     return [summary, *_transport_line(view), _HEADING, *(_row(symbol, top, rate, now) for rate, symbol, top in rows)]
 
 

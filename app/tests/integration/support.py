@@ -87,7 +87,9 @@ class Line(NamedTuple):
 class Node:
     """A feed and a book process with a configuration of their own."""
 
-    def __init__(self, home: Path, venue: dict[str, Any], silence: float = 3.0, **feed: object) -> None:
+    def __init__(
+        self, home: Path, venue: dict[str, Any], silence: float = 3.0, *, line_b: bool = False, **feed: object
+    ) -> None:
         self.home = home
         self.venue = venue.get("venue", "binance")
         self.audit = home / "audit.csv"
@@ -101,6 +103,7 @@ class Node:
             f'{{ id = {number}, instrument = "{name}" }}' for number, name in enumerate(venue["symbols"])
         )
         keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in feed.items())
+        line = 'group_b = "239.192.7.3"\nsnapshot_group_b = "239.192.7.4"' if line_b else ""
         self.config.write_text(
             f"""
             [memory]
@@ -110,6 +113,7 @@ class Node:
             ttl = 0
             port = {port}
             snapshot_port = {port}
+            {line}
             [book]
             poll = "wait"
             silence_seconds = {silence}
@@ -176,12 +180,14 @@ class Node:
 
 
 @contextmanager
-def node(home: Path, venue: dict[str, Any], silence: float = 3.0, **feed: object) -> Iterator[Node]:
+def node(
+    home: Path, venue: dict[str, Any], silence: float = 3.0, *, line_b: bool = False, **feed: object
+) -> Iterator[Node]:
     """A node whose processes are ended at the end, and whose logs are shown when the test failed.
 
-    `silence`: its book.silence_seconds; `feed`: more keys of its [[feed]].
+    `silence`: its book.silence_seconds; `line_b`: it has one; `feed`: more keys of its [[feed]].
     """
-    made = Node(home, venue, silence, **feed)
+    made = Node(home, venue, silence, line_b=line_b, **feed)
     try:
         yield made
     except BaseException:

@@ -88,6 +88,30 @@ def test_made_up_books_equal_the_reference(tmp_path: Path) -> None:
             ]
 
 
+def test_both_lines_bring_every_packet(tmp_path: Path) -> None:
+    with (
+        Sim("--synthetic", "--symbols", "3", "--rate", "200", "--seed", "5") as sim,
+        node(tmp_path, sim.venue, line_b=True) as under_test,
+    ):
+        under_test.start_both()
+        under_test.wait_live(3)
+        until(lambda: len(under_test.lines()) > 500, "500 events")
+        assert under_test.stop("feed") == 0
+        until(lambda: under_test.states() == [State.STALE] * 3, "the feed's last word")
+        view = under_test.view()
+        decimals = {
+            number: (view.symbol(number).price_decimals, view.symbol(number).quantity_decimals) for number in range(3)
+        }
+
+        def both() -> bool:
+            counted = under_test.view().metrics()
+            return counted["line_a_packets"] == counted["line_b_packets"] == counted["copies"] > 100
+
+        until(both, "the last packet on both lines")
+        assert (view.metrics()["gaps"], view.metrics()["line_a_lost"], view.metrics()["line_b_lost"]) == (0, 0, 0)
+    right(under_test.lines(), SyntheticTape(3, 200, 5), decimals)
+
+
 def test_a_lost_message_makes_its_book_stale_until_it_is_right_again(tmp_path: Path) -> None:
     tape = SyntheticTape(2, 100, 3)
     events = (item.message for item in SyntheticTape(2, 100, 3).play())
