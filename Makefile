@@ -13,6 +13,7 @@ HOST ?=
 
 PLAY := ansible-playbook -i $(INVENTORY)
 PYTEST := python -m pytest --quiet
+, := ,
 # Twice quiet: errors only.
 PIP := .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -104,7 +105,7 @@ SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
 ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py' 'molecule/*.py')
 
-.PHONY: lint unit integration molecule twin test
+.PHONY: lint unit integration fuzz molecule twin test
 lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
@@ -121,6 +122,22 @@ unit: .venv/.requirements-test .venv/.wirebook ## units: the engine's and the ro
 
 integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
+
+# The engine once more, in a folder of its own: a build with sanitizers is for nothing else.
+SANITIZED := .cache/sanitized
+$(SANITIZED)/.made: .venv/.requirements-app .venv/.requirements-build .cache/packages-app $(APP_SOURCES)
+	@echo "Building the engine with AddressSanitizer and UBSan"
+	@rm -rf $(SANITIZED)
+	@$(PIP) install --no-deps --no-build-isolation --target $(SANITIZED) $(addprefix --config-settings=setup-args=, \
+		-Dbuildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Db_lto=false) \
+		--config-settings=build-dir=$(CURDIR)/.cache/sanitized-build ./app
+	@touch $@
+
+# Python's own memory is not looked at for leaks: it keeps what it will free at its end.
+fuzz: .venv/.requirements-test $(SANITIZED)/.made ## COUNT=1000000 fuzzed packets by each transport and as many messages, under AddressSanitizer and UBSan (root)
+	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		PYTHONPATH=$(SANITIZED):app/tests python -m fuzz --count $(or $(COUNT),1000000)
 
 molecule: .venv/.requirements-test .venv/.requirements-controller .cache/packages-test ## roles on Debian 12 and 13 containers
 	@molecule/run

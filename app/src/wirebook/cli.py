@@ -90,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     book.set_defaults(run=_book)
 
+    capture = commands.add_parser(
+        "capture",
+        help="write the node's packets to a pcapng file, whichever transport they come by",
+        description="Write the packets of the node's groups to a pcapng file, with nanosecond stamps. By AF_XDP, where"
+        " tcpdump sees nothing, the running book process gives the copy. Runs until interrupted.",
+    )
+    capture.add_argument("file", metavar="FILE", help='the file to write; "-" is standard output, for wireshark -k -i -')
+    capture.add_argument("--seconds", type=_rate, default=0.0, metavar="N", help="stop after so long")
+    capture.add_argument("--packets", type=_count(1 << 40), default=0, metavar="N", help="stop after so many")
+    _add_config(capture)
+    capture.set_defaults(run=_capture)
+
     xdp = commands.add_parser(
         "xdp",
         help="privileged: attach the XDP program for the book process",
@@ -264,6 +276,20 @@ def _book(options: argparse.Namespace) -> int:
     from wirebook import book, config
 
     book.run(config.load(options.config), options.audit)
+    return 0
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from wirebook import config, packets
+
+    node = config.load(options.config)
+    with ExitStack() as stack:
+        try:
+            file = sys.stdout.buffer if options.file == "-" else stack.enter_context(Path(options.file).open("wb"))
+        except OSError as error:
+            raise UserError(f"can't write {options.file}: {error.strerror}; name another file") from None
+        written, lost = packets.run(node, file, seconds=options.seconds, packets=options.packets)
+    print(f"wirebook capture: {written} packets, {lost} lost on the way", file=sys.stderr)
     return 0
 
 

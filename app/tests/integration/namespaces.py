@@ -32,6 +32,9 @@ class Lan:
         ip("link", "add", self.left, "netns", self.left, "type", "veth", "peer", self.right, "netns", self.right)
         for number, name in enumerate((self.left, self.right), start=1):
             ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", name)
+            # No router or neighbour solicitation: what is on the wire, a test has sent.
+            quiet = self.command(name, "sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+            subprocess.run(quiet, check=True)
             ip("-n", name, "link", "set", name, "up")
 
     def unmake(self) -> None:

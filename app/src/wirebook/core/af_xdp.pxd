@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wirebook.core.packet cimport Encoder
 from wirebook.core.records cimport Record
+from wirebook.core.tap cimport Tap
 from wirebook.core.transport cimport LINES, Receiver, Sender
 from wirebook.core.xsk cimport FRAME_BYTES, HEADERS_BYTES, XskSocket
 
@@ -13,6 +14,7 @@ cdef class AfXdpReceiver(Receiver):
     cdef readonly XskSocket xsk
     cdef readonly str mode
     cdef readonly uint64_t malformed
+    cdef Tap tap
     cdef object joined
     cdef object grant
     cdef object verdicts

@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from wirebook.core.tap import Tap
 from wirebook.core.transport import Endpoint, Receiver, Sender
 from wirebook.core.xsk import XskSocket
 
@@ -20,6 +21,7 @@ class AfXdpReceiver(Receiver):
         grant: Granted,
         busy_poll: bool = False,
         notes: Iterable[str] = (),
+        tap: Tap | None = None,
     ) -> None: ...
 
 class AfXdpSender(Sender):

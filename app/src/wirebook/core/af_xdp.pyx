@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 from wirebook.core.packet cimport HEADER_BYTES, PACKET_RECORDS, Encoder
 from wirebook.core.records cimport RECORD_BYTES, Record, unlikely
 from wirebook.core.steer import Verdicts
+from wirebook.core.tap cimport Tap
 from wirebook.core.transport cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender
 from wirebook.core.xsk cimport (
     FRAME_BYTES, HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons__peek, xsk_ring_cons__release,
@@ -77,10 +78,13 @@ cdef class AfXdpReceiver(Receiver):
     keeps the program attached (`wirebook.xdp.Grant`): it is closed with the receiver. With `busy_poll` each look has
     the kernel poll the NIC (SO_PREFER_BUSY_POLL, which the grant's owner has set), instead of its interrupts.
 
+    `tap` gets a copy of each frame while somebody reads it.
+
     `malformed` counts frames that weren't what the program lets through.
     """
 
-    def __cinit__(self, XskSocket xsk not None, destinations, grant, bint busy_poll=False, notes=()):
+    def __cinit__(self, XskSocket xsk not None, destinations, grant, bint busy_poll=False, notes=(),
+                  Tap tap=None):
         self.xsk = xsk
         self.fd = xsk.fd
         self.grant = grant
@@ -88,6 +92,7 @@ cdef class AfXdpReceiver(Receiver):
         self.verdicts = Verdicts(grant.verdicts)
         self.busy_poll = busy_poll
         self.notes = tuple(notes)
+        self.tap = tap
         if len(destinations) > GROUPS:
             raise ValueError(f"an AF_XDP socket serves {<int> GROUPS} groups at most")
         for endpoint, line in destinations:
@@ -119,6 +124,7 @@ cdef class AfXdpReceiver(Receiver):
         cdef char* frame
         cdef steer_stamp stamp
         cdef Received* received
+        cdef bint tapped = self.tap is not None and self.tap.wanted()
         if unlikely(self.fd < 0):
             return 0
         if self.held_count:
@@ -162,6 +168,8 @@ cdef class AfXdpReceiver(Receiver):
                 received.line = self.line_of(frame)
                 received.receive_ns = 0
             taken += 1
+            if unlikely(tapped):
+                self.tap.offer(frame, place.len, received.receive_ns, received.stamp, received.line)
         xsk_ring_cons__release(&self.xsk.rx, count)
         self.held_count = count
         self.packets += taken
@@ -170,6 +178,8 @@ cdef class AfXdpReceiver(Receiver):
     def counters(self):
         """Also `malformed`, and as `xdp_NAME` what the XDP program did with every frame of the interface."""
         self._set_offset()
+        if self.tap is not None:
+            self.tap.check()
         if self.fd >= 0:
             statistics = self.xsk.statistics()
             self.drops = statistics["rx_dropped"] + statistics["rx_ring_full"]
@@ -190,6 +200,8 @@ cdef class AfXdpReceiver(Receiver):
             self.fd = -1
             self.grant.close()
             self.joined.close()
+            if self.tap is not None:
+                self.tap.close()
             self.xsk.close()
 
 

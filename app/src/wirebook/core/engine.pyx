@@ -620,6 +620,12 @@ cdef class Engine:
         self.count(&metrics)
         return metrics
 
+    def faults(self):
+        """Packets that were not believed or not followed, by reason."""
+        packets = self.arbiter.counters()
+        del packets["streams"], packets["valid"]
+        return packets
+
     def live(self):
         """How many books are LIVE."""
         cdef uint32_t symbol

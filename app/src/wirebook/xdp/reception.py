@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from wirebook import transports
 from wirebook.config import Config
 from wirebook.core.af_xdp import AfXdpReceiver, AfXdpSender
 from wirebook.core.packet import Channel
+from wirebook.core.tap import TAP, Tap
 from wirebook.core.transport import Endpoint
 from wirebook.core.xsk import XskSocket
+from wirebook.errors import UserError
 from wirebook.xdp.grant import Wanted, request
 
 
@@ -24,10 +27,20 @@ def wanted(config: Config) -> tuple[Wanted, ...]:
 
 def receivers(config: Config) -> tuple[AfXdpReceiver, ...]:
     """For the book process. Raises UserError with the reason why AF_XDP can't be had."""
-    return tuple(_receiver(config, one) for one in wanted(config))
+    tap = Tap(Path(config.market.path).with_name(TAP))
+    made: list[AfXdpReceiver] = []
+    try:
+        for one in wanted(config):
+            made.append(_receiver(config, one, tap))  # noqa: PERF401 (what was made is closed if one is refused)
+    except UserError:
+        tap.close()
+        for receiver in made:
+            receiver.close()
+        raise
+    return tuple(made)
 
 
-def _receiver(config: Config, one: Wanted) -> AfXdpReceiver:
+def _receiver(config: Config, one: Wanted, tap: Tap) -> AfXdpReceiver:
     options = one.options
     xsk = XskSocket(one.interface, options.queue, copy=options.copy, hugepages=config.memory.hugepages)
     try:
@@ -38,7 +51,7 @@ def _receiver(config: Config, one: Wanted) -> AfXdpReceiver:
     notes = list(grant.notes)
     if xsk.pages == "normal" and config.memory.hugepages != "off":
         notes.append(f"the packet memory of {one.interface} is on normal pages: raise vm.nr_hugepages by 5")
-    return AfXdpReceiver(xsk, one.destinations, grant, options.busy_poll_us > 0, notes)
+    return AfXdpReceiver(xsk, one.destinations, grant, options.busy_poll_us > 0, notes, tap)
 
 
 def described(receiver: AfXdpReceiver) -> str:

@@ -1,0 +1,158 @@
+"""`wirebook capture`: the node's own packets as pcapng, whichever transport they come by.
+
+By UDP an ordinary socket that has joined the groups gets its own copy, with the kernel's time. By AF_XDP the kernel
+never sees them, nor does tcpdump: the book process copies them into shared memory while somebody reads (`core.tap`).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from wirebook import __version__, pcapng, transports
+from wirebook.config import Config
+from wirebook.core.tap import TAP, TapReader
+from wirebook.core.transport import Endpoint
+from wirebook.errors import UserError
+
+_SO_TIMESTAMPNS: Final = 35
+_SO_RXQ_OVFL: Final = 40
+_BUFFER_BYTES: Final = 8 << 20
+_PAUSE: Final = 0.01
+"""Seconds between two looks: the tap holds 2,048 frames, which is 200,000 a second."""
+_LARGEST: Final = 2048
+
+
+class Taken(NamedTuple):
+    """A packet, with the headers that the link type promises."""
+
+    data: bytes
+    length: int
+    receive_ns: int
+
+
+class _Source(NamedTuple):
+    link_type: int
+    about: str
+    read: Callable[[], list[Taken]]
+    """What has come since the last call; waits a moment."""
+    lost: Callable[[], int]
+    close: Callable[[], None]
+
+
+def run(config: Config, file: BinaryIO, *, seconds: float = 0, packets: int = 0) -> tuple[int, int]:
+    """Capture into `file` until SIGINT or SIGTERM, for `seconds`, or until there are `packets` (0: no end).
+
+    Returns how many were written, and how many were lost on the way.
+    """
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    source = _by_tap(config) if _past_the_kernel(config) else _by_sockets(config)
+    until = time.monotonic() + seconds if seconds else float("inf")
+    with closing(source):
+        application = f"wirebook {__version__}"
+        writer = pcapng.Writer(file, source.link_type, config.transport.interface, source.about, application)
+        file.flush()
+        while not stopping and time.monotonic() < until and not (packets and writer.packets >= packets):
+            for taken in source.read():
+                writer.packet(*taken)
+                if packets and writer.packets == packets:
+                    break
+            file.flush()
+        lost = source.lost()
+        writer.end(lost, time.time_ns())
+    return writer.packets, lost
+
+
+def _past_the_kernel(config: Config) -> bool:
+    """Whether the book process, as it runs now, receives by AF_XDP."""
+    try:
+        said = json.loads(Path(config.market.path).with_name("transport.json").read_text())
+    except OSError:
+        return config.transport.kind == "af_xdp" and config.transport.fallback == "refuse"
+    return bool(said["kind"] == "af_xdp")
+
+
+def _by_tap(config: Config) -> _Source:
+    reader = TapReader(Path(config.market.path).with_name(TAP))
+
+    def read() -> list[Taken]:
+        time.sleep(_PAUSE)
+        return [Taken(data, length, ns) for data, length, ns, _, _ in reader.read()]
+
+    about = "frames that AF_XDP took past the kernel, stamped by the XDP program"
+    return _Source(pcapng.ETHERNET, about, read, lambda: reader.lost, reader.close)
+
+
+def _by_sockets(config: Config) -> _Source:
+    channels = transports.CHANNELS
+    addresses = {one for channel in channels for one in transports.endpoints(config.transport, channel)}
+    sockets = {_joined(address): address for address in addresses}
+    drops = dict.fromkeys(sockets, 0)
+
+    def read() -> list[Taken]:
+        found = []
+        for ready in select.select(list(sockets), [], [], _PAUSE)[0]:
+            found += list(_receive(ready, sockets[ready], drops))
+        return sorted(found, key=lambda taken: taken.receive_ns)
+
+    def close() -> None:
+        for one in sockets:
+            one.close()
+
+    about = "UDP payloads of a joined socket, stamped by the kernel; IP and UDP headers are made up from addresses"
+    return _Source(pcapng.IPV4, about, read, lambda: sum(drops.values()), close)
+
+
+def _joined(address: Endpoint) -> socket.socket:
+    index = address.check()
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    one.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    one.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+    one.setblocking(False)
+    try:
+        one.bind((address.group, address.port))
+        member = struct.pack("@4s4si", socket.inet_aton(address.group), b"", index)
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+    except OSError as error:
+        one.close()
+        raise UserError(f"can't join {address.group}:{address.port}: {error.strerror}; is the interface up?") from None
+    return one
+
+
+def _receive(one: socket.socket, address: Endpoint, drops: dict[socket.socket, int]) -> Iterator[Taken]:
+    while True:
+        try:
+            payload, ancillary, _, (source, port) = one.recvmsg(_LARGEST, 128)
+        except BlockingIOError:
+            return
+        receive_ns = 0
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = struct.unpack("@ll", data)
+                receive_ns = seconds * 1_000_000_000 + nanoseconds
+            elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL:
+                (drops[one],) = struct.unpack("@I", data)
+        udp = struct.pack(">HHHH", port, address.port, 8 + len(payload), 0)
+        ip = struct.pack(
+            ">BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 1, socket.IPPROTO_UDP, 0,
+            socket.inet_aton(source), socket.inet_aton(address.group),
+        )  # fmt: skip
+        data = ip + udp + payload
+        yield Taken(data, len(data), receive_ns)
