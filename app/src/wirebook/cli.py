@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Write the packets of the node's groups to a pcapng file, with nanosecond stamps. By AF_XDP, where"
         " tcpdump sees nothing, the running book process gives the copy. Runs until interrupted.",
     )
-    capture.add_argument("file", metavar="FILE", help='the file to write; "-" is standard output, for wireshark -k -i -')
+    capture.add_argument(
+        "file", metavar="FILE", help='the file to write; "-" is standard output, for wireshark -k -i -'
+    )
     capture.add_argument("--seconds", type=_rate, default=0.0, metavar="N", help="stop after so long")
     capture.add_argument("--packets", type=_count(1 << 40), default=0, metavar="N", help="stop after so many")
     _add_config(capture)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,8 @@ pytestmark = [
     pytest.mark.skipif(not build_info.AF_XDP, reason="this build has no AF_XDP"),
     pytest.mark.skipif(bool(reason_not_to()), reason=reason_not_to() or "-"),
 ]
+
+DISSECTOR = Path(__file__).parents[2] / "wireshark" / "wirebook.lua"
 
 # No file's rights, no user's: exactly the capabilities that the units give.
 BOOK_RIGHTS = ("setpriv", "--inh-caps=-all", "--bounding-set=-all,+net_raw")
@@ -326,3 +330,50 @@ def test_a_build_without_af_xdp_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(build_info, "AF_XDP", False)
     assert cli.main(["xdp"]) == 2
     assert "AF_XDP" in wirebook("--version", "--verbose").stdout
+
+
+def dissected(file: Path) -> list[list[str]]:
+    """Sequence, channel and time of every packet of wirebook's in a capture, by Wireshark's own reader."""
+    fields = ("wirebook.sequence", "wirebook.channel", "frame.time_epoch", "udp.dstport")
+    done = subprocess.run(
+        ["tshark", "-X", f"lua_script:{DISSECTOR}", "-r", str(file), "-Y", "wirebook", "-T", "fields"]
+        + [part for field in fields for part in ("-e", field)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.parametrize("kind", ["udp", "af_xdp"])
+def test_capture_writes_what_wireshark_reads_by_either_transport(host: Host, kind: str) -> None:
+    host.configure(kind)
+    file = host.home / "packets.pcapng"
+    before = time.time()
+    with host.helper(), Publisher(host.lan):
+        host.start()
+        wait_live(host)
+        host.transport()
+        done = subprocess.run(
+            host.command("capture", str(file), "--packets", "20"), capture_output=True, text=True, check=False
+        )
+        after = time.time()
+    assert (done.returncode, done.stderr) == (0, "wirebook capture: 20 packets, 0 lost on the way\n")
+    found = dissected(file)
+    assert len(found) == 20
+    for channel, port in (("0", "17001"), ("1", "17002")):
+        mine = [line for line in found if line[1] == channel]
+        first = int(mine[0][0])
+        assert [int(line[0]) for line in mine] == list(range(first, first + len(mine)))
+        assert {line[3] for line in mine} == {port}
+    stamps = [float(line[2]) for line in found]
+    assert before < stamps[0] <= stamps[-1] < after
+    assert any(not line[2].endswith("000") for line in found), "nanoseconds, not microseconds"
+
+
+def test_capture_without_its_source_says_so(host: Host) -> None:
+    done = subprocess.run(host.command("capture", str(host.home / "none")), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is the book process running" in done.stderr

@@ -145,7 +145,6 @@ class BinanceSpot(_Binance):
         ]
 
 
-
 class BinanceFutures(_Binance):
     """Futures: USD-M (fapi) and COIN-M (dapi) differ in their addresses alone."""
 
@@ -167,7 +166,6 @@ class BinanceFutures(_Binance):
     def instruments_paths(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002
         """The one request of exchangeInfo: here it takes no list of instruments."""
         return [f"{self._api}/exchangeInfo"]
-
 
 
 def _scale(entry: dict[str, Any]) -> Scale:
