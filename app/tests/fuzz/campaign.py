@@ -60,6 +60,7 @@ def _af_xdp(lan: Lan, folder: Path) -> tuple[Receiver, ...]:
     file.write_text(
         f'[transport]\nkind = "af_xdp"\ninterface = "{lan.right}"\n'
         f'[af_xdp]\nhelper = "{helper}"\npackets_per_second = 0\n'
+        f'[market]\npath = "{folder}/market"\n'
     )
     process = subprocess.Popen(
         lan.command(lan.right, sys.executable, "-m", "wirebook", "xdp", "--config", str(file)),
