@@ -132,7 +132,7 @@ def _account(engine: Engine, receivers: tuple[Receiver, ...], sent: int) -> Coun
         found.update({name: value for name, value in said.items() if value and name != "packets"})
     if "xdp_redirected" not in found:
         found["not handed over by the kernel"] = sent - taken
-    invalid = {name: value for name, value in counted.items() if name.startswith("invalid_")}
+    invalid = {f"invalid_{name}": value for name, value in engine.faults().items()}
     # A packet of a stream beyond the table is valid, and refused.
     assert counted["packets"] + sum(invalid.values()) - counted["invalid_too_many_streams"] == taken
     found["valid"] = counted["packets"]
