@@ -14,9 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from wirebook import capabilities
+from wirebook import capabilities, transports
 from wirebook.config import Config, Feed
+from wirebook.core import build_info
+from wirebook.errors import UserError
 from wirebook.venues import get
+from wirebook.xdp import interface
 
 _MEGABYTE = 1 << 20
 _HUGEPAGE_KB = 2048
@@ -35,7 +38,7 @@ class Result:
 
 def check(config: Config) -> list[Result]:
     """All verdicts, in the order of the configuration's sections."""
-    return [*_memory(config), *_transport(config), *_cpus(config), *_market(config)]
+    return [*_memory(config), *_transport(config), *_af_xdp(config), *_cpus(config), *_market(config)]
 
 
 def as_text(results: list[Result]) -> str:
@@ -113,6 +116,28 @@ def _transport(config: Config) -> Iterator[Result]:
     for feed in config.feed:
         if feed.receive_buffer:
             yield _receive_buffer(f"feed {feed.venue} receive_buffer", feed.receive_buffer)
+
+
+def _af_xdp(config: Config) -> Iterator[Result]:
+    """Which interfaces AF_XDP can be had on; attaching itself is only tried by the book process."""
+    if config.transport.kind != "af_xdp":
+        return
+    refused: Literal["FAIL", "NOT-RUN"] = "FAIL" if config.transport.fallback == "refuse" else "NOT-RUN"
+    if not build_info.AF_XDP:
+        yield Result("transport.kind", refused, "this build of wirebook has no AF_XDP")
+        return
+    names = dict.fromkeys(
+        endpoint.interface
+        for channel in transports.CHANNELS
+        for endpoint in transports.endpoints(config.transport, channel)
+    )
+    for name in names:
+        try:
+            interface.check(name, config.af_xdp.queue, native=config.af_xdp.mode != "generic")
+        except UserError as error:
+            yield Result("transport.kind", refused, str(error))
+        else:
+            yield Result("transport.kind", "PASS", f"AF_XDP may be had on queue {config.af_xdp.queue} of {name}")
 
 
 def _receive_buffer(name: str, asked: int) -> Result:

@@ -241,8 +241,13 @@ def test_refusals_say_what_to_do(host: Host) -> None:
         assert "needs CAP_NET_ADMIN, CAP_BPF" in host.refused()
     with host.helper():
         ip("-n", name, "route", "add", "default", "via", "10.77.0.1")
+        check = subprocess.run(host.command("check"), capture_output=True, text=True, check=False)
+        assert "FAIL     transport.kind" in check.stdout
+        assert "which has the default route" in check.stdout
         assert f"AF_XDP is refused on {name}, which has the default route" in host.refused()
         ip("-n", name, "route", "del", "default")
+        check = subprocess.run(host.command("check"), capture_output=True, text=True, check=False)
+        assert f"AF_XDP may be had on queue 0 of {name}" in check.stdout
 
         ip("-n", name, "link", "add", "bridge0", "type", "bridge")
         ip("-n", name, "link", "set", name, "master", "bridge0")
