@@ -19,7 +19,7 @@ from wirebook.config import Config, Feed
 from wirebook.core import build_info
 from wirebook.errors import UserError
 from wirebook.venues import get
-from wirebook.xdp import interface
+from wirebook.xdp import interface as interfaces
 
 _MEGABYTE = 1 << 20
 _HUGEPAGE_KB = 2048
@@ -133,7 +133,7 @@ def _af_xdp(config: Config) -> Iterator[Result]:
     )
     for name in names:
         try:
-            interface.check(name, config.af_xdp.queue, native=config.af_xdp.mode != "generic")
+            interfaces.check(name, config.af_xdp.queue, native=config.af_xdp.mode != "generic")
         except UserError as error:
             yield Result("transport.kind", refused, str(error))
         else:

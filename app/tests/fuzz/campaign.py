@@ -134,7 +134,7 @@ def _account(engine: Engine, receivers: tuple[Receiver, ...], sent: int) -> Coun
         found["not handed over by the kernel"] = sent - taken
     invalid = {f"invalid_{name}": value for name, value in engine.faults().items()}
     # A packet of a stream beyond the table is valid, and refused.
-    assert counted["packets"] + sum(invalid.values()) - counted["invalid_too_many_streams"] == taken
+    assert counted["packets"] + sum(invalid.values()) - invalid["invalid_too_many_streams"] == taken
     found["valid"] = counted["packets"]
     found.update({name: value for name, value in invalid.items() if value})
     for name in ("gaps", "late", "restarts", "unknown_symbol", "unknown_kind", "foreign"):
