@@ -172,16 +172,36 @@ def test_pages_that_empty_and_fill_again_until_their_turn_to_go_has_come() -> No
         same(books, model, symbol)
 
 
-def test_a_pool_full_of_empty_leaves_is_not_dry() -> None:
+@pytest.mark.parametrize("quantity", [1, 2**40])
+def test_a_pool_full_of_empty_leaves_is_not_dry(quantity: int) -> None:
     books = Books(1, Arena(2 << 20, "off"))
     batch = Batch(2)
     for price in range(0, 200_000 * 64, 64):
         batch.clear()
-        batch.append(0, Kind.BID, 0, 0, 1, price, 1)
+        batch.append(0, Kind.BID, 0, 0, 1, price, quantity)
         batch.append(0, Kind.BID, Flag.EVENT_END, 0, 1, price - 64, 0)
         books.apply(batch)
     assert books.count(0) == (1, 0)
     assert books.counters()["pool_exhausted"] == 0
+
+
+def test_large_quantities_take_blocks_until_there_are_none() -> None:
+    books = Books(2, Arena(2 << 20, "off"))
+    batch = Batch(1)
+    held = 0
+    while not books.counters()["pool_exhausted"]:
+        batch.clear()
+        batch.append(0, Kind.ASK, Flag.EVENT_END, 0, 1, held * 64, 2**32)
+        books.apply(batch)
+        held += 1
+    assert held > 900
+    assert (books.state(0), books.reason(0)) == (State.STALE, Reason.POOL_EXHAUSTED)
+    assert books.counters()["lines_used"] == 0
+    for price in range(2_000):
+        batch.clear()
+        batch.append(1, Kind.ASK, Flag.EVENT_END, 0, 1, price * 64, 2**32 - 1)
+        books.apply(batch)
+    assert books.count(1) == (0, 2_000)
 
 
 def control(books: Books, *records: tuple[int, int, int, int, int]) -> None:
