@@ -35,7 +35,7 @@ case " $$hosts " in \
 esac
 endef
 
-.PHONY: plan deploy verify rollout rollback
+.PHONY: plan deploy verify rollout rollback undo
 plan: .venv/.requirements-controller .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
 	$(need_host)
 	@$(PLAY) playbooks/plan.yml --limit $(HOST)
@@ -55,6 +55,10 @@ rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to 
 rollback: .venv/.requirements-controller ## run the engine's release before on HOST, code and configuration
 	$(need_host)
 	@$(PLAY) playbooks/rollback.yml --limit $(HOST)
+
+undo: .venv/.requirements-controller ## take back on HOST all that was changed, as its journal says, and reboot it; recorded data is kept
+	$(need_host)
+	@$(PLAY) playbooks/undo.yml --limit $(HOST)
 
 # --- the twin ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""GRUB's entries on a host, and the trial boot of a kernel command line."""
