@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.wirebook_journal.files import replace_file
+from .files import replace_file
 
 RUNNING = ("active", "activating", "reloading")
 DRIVERCTL = Path("/etc/driverctl.d")

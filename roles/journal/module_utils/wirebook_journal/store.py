@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible.module_utils.wirebook_journal.files import replace_file
-from ansible.module_utils.wirebook_journal.kinds import LOOKS
+from .files import replace_file
+from .kinds import LOOKS
 
 FORMAT = 1
 FOLDER = Path("/var/lib/wirebook/journal")

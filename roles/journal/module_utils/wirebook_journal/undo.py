@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.wirebook_journal import kinds
-from ansible.module_utils.wirebook_journal.store import Entry, Journal
+from . import kinds
+from .store import Entry, Journal
 
 # Services first, while their files are there; a user last, when nothing is theirs any more. What was running before is
 # started again when its files and packages are as they were.

@@ -29,7 +29,8 @@ class Entry:
     def parameters(self) -> list[str]:
         """The kernel's command line, without the kernel's path."""
         words = self.lines[self._linux()].split(maxsplit=2)
-        return command_line(words[2] if len(words) == 3 else "")
+        parameters: list[str] = command_line(words[2] if len(words) == 3 else "")
+        return parameters
 
     def named(self, title: str, name: str, more: str = "") -> Entry:
         """Return this entry with another title and id, and more parameters."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.wirebook_doctor.cmdline import command_line
-from ansible.module_utils.wirebook_grub.entries import Entry, GrubError, default_entry
 from ansible.module_utils.wirebook_journal.files import replace_file
+
+from .entries import Entry, GrubError, default_entry
 
 # GRUB reads these but doesn't write them (grub's 10_linux, "recordfail"; info grub, "Environment block").
 READ_ONLY_SYSTEMS = frozenset({"btrfs", "cpiofs", "newc", "odc", "romfs", "squash4", "tarfs", "zfs"})
@@ -81,7 +82,8 @@ class Grub:
 
     def running(self) -> list[str]:
         """Return the command line that the running kernel was started with."""
-        return command_line((self.root / "proc/cmdline").read_text())
+        parameters: list[str] = command_line((self.root / "proc/cmdline").read_text())
+        return parameters
 
     def is_older_than_settings(self) -> bool:
         """Whether the settings changed after grub.cfg was written; a file that was removed changed its folder."""

@@ -17,9 +17,10 @@ from ansible.module_utils.wirebook_doctor.cmdline import (
     trial_of,
     without_trial,
 )
-from ansible.module_utils.wirebook_grub.entries import Entry, GrubError, default_entry, entries_of
-from ansible.module_utils.wirebook_grub.host import Dropin, Grub, run
 from ansible.module_utils.wirebook_journal.files import replace_file
+
+from .entries import Entry, GrubError, default_entry, entries_of
+from .host import Dropin, Grub, run
 
 STATE = "var/lib/wirebook/boot/trial.json"
 # For this boot only: the dead-man timer's service doesn't reboot a host that has it.
@@ -101,17 +102,27 @@ class Boot:
         """
         grub = self.grub
         default = grub.default()
-        fresh = dropin.is_right() and not grub.is_older_than_settings() and not conflict(wanted, default)
+        running = grub.running()
+        # What GRUB's settings say counts, not what somebody wrote into grub.cfg.
+        fresh = (
+            dropin.is_right()
+            and not grub.is_older_than_settings()
+            and differences(default.parameters, without_trial(running)) == ([], [])
+        )
         configuration = "" if fresh else grub.configuration_with(dropin)
         target = default if fresh else default_entry(configuration)
         if sentence := conflict(wanted, target):
             raise GrubError(sentence)
-        running = grub.running()
         lacking, left_over = differences(target.parameters, without_trial(running))
         if not lacking and not left_over:
             trial = self.trial()
             waits = trial and trial.id == trial_of(running) and not self.path(CONFIRMED).exists()
             return Plan("resume" if waits else "none", dropin, default, target, configuration)
+        if grub.custom.exists() and not grub.custom.read_text().startswith(CUSTOM_HEAD):
+            raise GrubError(
+                "/boot/grub/custom.cfg isn't wirebook's: move its entries to /etc/grub.d/40_custom, run update-grub, "
+                "and deploy again."
+            )
         if not without_trial_boot and (objection := self._objection()):
             raise GrubError(
                 f"No trial boot is possible: {objection}. Put /boot on a plain partition with ext4, or set "
@@ -137,9 +148,6 @@ class Boot:
             return f"{objection}, where GRUB can't write that it tried an entry"
         if not self.grub.reads_custom():
             return "grub.cfg doesn't read custom.cfg (make /etc/grub.d/41_custom executable and run update-grub)"
-        custom = self.grub.custom
-        if custom.exists() and not custom.read_text().startswith(CUSTOM_HEAD):
-            return "/boot/grub/custom.cfg isn't wirebook's (move its entries to /etc/grub.d/40_custom)"
         return ""
 
     def _prepare_trial(self, plan: Plan, known_good: Entry) -> None:
