@@ -49,7 +49,7 @@ verify: .venv/.requirements-controller .cache/packages-controller ## prove every
 	$(need_host)
 	@$(PLAY) playbooks/verify.yml --limit $(HOST)
 
-rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to all hosts of INVENTORY one after the other, the first is the canary; the first failure stops it
+rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; the first failure stops it
 	@$(PLAY) playbooks/rollout.yml
 
 rollback: .venv/.requirements-controller ## run the engine's release before on HOST, code and configuration
