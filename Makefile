@@ -107,7 +107,9 @@ demo: app ## show the whole flow on this machine: venue, feed, multicast, books
 SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j2')
 # Python outside the package; what has no suffix, linters don't find by themselves.
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
-ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py' 'molecule/*.py')
+ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py')
+MOLECULE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'molecule/*.py')
+ROLE_MYPY := --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules
 
 .PHONY: lint unit integration fuzz molecule twin test
 lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
@@ -116,7 +118,8 @@ lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirement
 	@echo "ruff, mypy, cython-lint" && ruff check --quiet . $(PYTHON_SCRIPTS)
 	@cd app && mypy --no-error-summary
 	@# Ansible itself has no types.
-	@mypy --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules $(PYTHON_SCRIPTS) $(ROLE_PYTHON)
+	@mypy $(ROLE_MYPY) $(PYTHON_SCRIPTS) $(ROLE_PYTHON)
+	@mypy $(ROLE_MYPY) $(MOLECULE_PYTHON)
 	@cython-lint --max-line-length 120 app/src
 	@echo "shellcheck" && shellcheck $(SHELL_SCRIPTS)
 

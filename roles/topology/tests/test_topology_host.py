@@ -149,10 +149,13 @@ def test_hugepages_as_they_are(host_files: Callable[..., Path]) -> None:
         "25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
         "36 25 0:33 / /dev/hugepages2M rw,nosuid - hugetlbfs hugetlbfs rw,pagesize=2M\n",
     )
+    mount = root / "dev/hugepages2M"
+    mount.mkdir(parents=True)
+    mount.chmod(0o750)
     facts = read_host(root)
     assert facts["transparent_hugepages"] == "madvise"
     assert [node["hugepages"]["2048kB"] for node in facts["nodes"]] == [0, 160]
-    assert facts["hugetlbfs"] == ["/dev/hugepages2M"]
+    assert facts["hugetlbfs"] == {"/dev/hugepages2M": f"{mount.owner()} {mount.group()} 0750"}
 
 
 def test_this_machine_can_be_read() -> None:

@@ -5,8 +5,10 @@ Nothing is asked of a command, so that a tree of files is a host for the tests.
 
 from __future__ import annotations
 
+import grp
 import ipaddress
 import platform
+import pwd
 import re
 import sys
 from collections.abc import Iterator
@@ -29,10 +31,10 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
     `kernel` (its release), `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may
     run), `siblings` {cpu: list}, `sockets` {cpu: number}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB":
-    number}}], `transparent_hugepages` (the chosen policy), `hugetlbfs` (mount points), `default_route` and `ssh` (the
-    interfaces that carry a default route, and the SSH session that runs this), `clock_services` (what steers a clock
-    from the next boot on), `nics` [{name, pci, driver, node, iommu_group, iommu_peers, uppers, phc}]. CPU
-    lists are texts, sizes are in kB.
+    number}}], `transparent_hugepages` (the chosen policy), `hugetlbfs` {mount point: "owner group mode"},
+    `default_route` and `ssh` (the interfaces that carry a default route, and the SSH session that runs this),
+    `clock_services` (what steers a clock from the next boot on), `nics` [{name, pci, driver, node, iommu_group,
+    iommu_peers, uppers, phc}]. CPU lists are texts, sizes are in kB.
     """
     system = root / "sys"
     online = parse_cpus(_text(system / "devices/system/cpu/online"))
@@ -55,12 +57,22 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
         },
         "nodes": [_node(path) for path in _numbered(system / "devices/system/node", "node")],
         "transparent_hugepages": _chosen(system / "kernel/mm/transparent_hugepage/enabled"),
-        "hugetlbfs": _mount_points(root / "proc/self/mountinfo", "hugetlbfs"),
+        "hugetlbfs": {path: _owner(root, path) for path in _mount_points(root / "proc/self/mountinfo", "hugetlbfs")},
         "default_route": sorted(_default_route_interfaces(root / "proc/net")),
         "ssh": sorted(_ssh_interfaces(root / "proc")),
         "clock_services": sorted(_clock_services(root)),
         "nics": _nics(system),
     }
+
+
+def _owner(root: Path, path: str) -> str:
+    """Return owner, group and mode of a path, "root wirebook 0770"; numbers where there is no name."""
+    status = (root / path.lstrip("/")).stat()
+    try:
+        owner, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        owner, group = str(status.st_uid), str(status.st_gid)
+    return f"{owner} {group} {status.st_mode & 0o7777:04o}"
 
 
 def _text(path: Path) -> str:

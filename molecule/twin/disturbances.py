@@ -1,0 +1,137 @@
+"""How each kind of knob is turned by hand: a shell command for the host, from what the desired state says of the knob.
+
+A kind of knob without an entry fails the test: whoever adds one says here how it is disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from shlex import quote
+from typing import Any
+
+Knob = dict[str, Any]
+
+# Functions for the commands below.
+PRELUDE = """
+all_cpus=$(cat /sys/devices/system/cpu/online)
+all_mask=$(printf '%x' $(((1 << $(nproc --all)) - 1)))
+# another FILE: write a value that it doesn't have; of a choice, always [madvise] never, the first that isn't chosen.
+another() {
+  text=$(cat "$1")
+  case $text in
+    *'['*) for word in $text; do case $word in '['*) ;; *) echo "$word" >"$1"; return ;; esac; done ;;
+    *[!0-9]*) echo 100 >"$1" ;;
+    *) echo $((text + 1)) >"$1" ;;
+  esac
+}
+# without FILE LINE: take a line out of a file.
+without() { grep --invert-match --line-regexp --fixed-strings -- "$2" "$1" >/run/without; cat /run/without >"$1"; }
+"""
+
+
+class CannotBeTurnedError(Exception):
+    """Nobody can turn this knob by hand while the host runs; the text says why."""
+
+
+def cmdline(knob: Knob) -> str:
+    """Take a parameter out of what the next boot sets; the running kernel's command line can't be changed."""
+    key = knob["want"][0].partition("=")[0]
+    return f"sed -i 's/ {key}=[^ \"]*//' /etc/default/grub.d/60-wirebook.cfg /boot/grub/grub.cfg"
+
+
+def boot_entry(knob: Knob) -> str:
+    """Write a parameter into the boot entry."""
+    return "sed -i '0,/^\\tlinux/s/^\\tlinux.*/& quiet/' /boot/grub/grub.cfg"
+
+
+def cpulist(knob: Knob) -> str:
+    raise CannotBeTurnedError("only a boot sets it: the trials prove that")
+
+
+def sysctl(knob: Knob) -> str:
+    """Set another value, or take the value of the next boot away where the kernel allows no other."""
+    key, value = knob["key"], knob["want"]
+    other = 1 - int(value) if value in (0, 1) else int(value) + 1
+    return (
+        f"sysctl --quiet --write {key}={other} 2>/dev/null || without /etc/sysctl.d/60-wirebook.conf '{key} = {value}'"
+    )
+
+
+def hugepages(knob: Knob) -> str:
+    node = f"/sys/devices/system/node/node{knob['node']}/hugepages/hugepages-{knob['size_kb']}kB"
+    return f"another {node}/nr_hugepages"
+
+
+def text(knob: Knob) -> str:
+    return "; ".join(f"another {quote(path)}" for path in knob.get("paths", [knob.get("path")]))
+
+
+def cpumask(knob: Knob) -> str:
+    return f"echo $all_mask >{quote(knob['path'])}"
+
+
+def interrupts(knob: Knob) -> str:
+    """Let interrupts go to every CPU: those of a device, or all that can be moved."""
+    numbers = f"/sys/bus/pci/devices/{knob['pci']}/msi_irqs/*" if "pci" in knob else "/proc/irq/[0-9]*"
+    return f"for irq in {numbers}; do echo $all_cpus >/proc/irq/${{irq##*/}}/smp_affinity_list 2>/dev/null; done; true"
+
+
+def kernel_threads(knob: Knob) -> str:
+    return "taskset --cpu-list --pid $all_cpus $(pgrep --exact kswapd0 | head -n 1)"
+
+
+def mount(knob: Knob) -> str:
+    return f"umount --lazy {quote(knob['path'])}"
+
+
+def lines(knob: Knob) -> str:
+    return f"without {quote(knob['path'])} {quote(str(knob['want'][0]))}"
+
+
+def owner(knob: Knob) -> str:
+    return f"chown root:root {quote(knob['path'])}; chmod 0755 {quote(knob['path'])}"
+
+
+def limit(knob: Knob) -> str:
+    return f"sed -i '/ {knob['item']} /d' /etc/security/limits.d/60-wirebook.conf"
+
+
+def affinity(knob: Knob) -> str:
+    pid = knob.get("pid") or f"$(systemctl show --property=MainPID --value {quote(knob['unit'])})"
+    return f"taskset --all-tasks --cpu-list --pid $all_cpus {pid}"
+
+
+def locked_memory(knob: Knob) -> str:
+    raise CannotBeTurnedError("a process locks its own memory, and nobody else can unlock it")
+
+
+def unit(knob: Knob) -> str:
+    """Change what the service manager knows of a unit, in the way that fits the property."""
+    name, want = quote(knob["unit"]), knob["want"]
+    match knob["property"], want:
+        case "ActiveState", "active":
+            return f"systemctl stop {name}"
+        case "ActiveState", "inactive":
+            raise CannotBeTurnedError("the unit isn't installed")
+        case "UnitFileState", "enabled":
+            return f"systemctl disable {name}"
+        case "User", _:
+            return f"sed -i 's/^User=.*/User=nobody/' /etc/systemd/system/{name}; systemctl daemon-reload"
+        case "LimitMEMLOCK", _:
+            file = "/etc/systemd/system/wirebook-.service.d/60-limits.conf"
+            return f"sed -i 's/^LimitMEMLOCK=.*/LimitMEMLOCK=65536/' {file}; systemctl daemon-reload"
+    raise KeyError(f"nobody said yet how a unit's {knob['property']}={want} is disturbed")
+
+
+DISTURBANCES: dict[str, Callable[[Knob], str]] = {
+    one.__name__: one
+    for one in (
+        cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
+        limit, affinity, locked_memory, unit,
+    )
+}  # fmt: skip
+
+
+def later(knob: Knob) -> bool:
+    """Whether a knob is turned in a second round, since turning it hides what was done to others of its unit."""
+    return knob["probe"] == "mount" or (knob["probe"] == "unit" and knob["property"] in ("ActiveState", "User"))

@@ -1,0 +1,148 @@
+"""A twin as an operator has it: by make, by ssh, and by what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+HOST = "lab1"
+NOTHING_CHANGED = re.compile(rf"^{HOST} .*\bchanged=0\b.*\bunreachable=0\b.*\bfailed=0\b", re.MULTILINE)
+
+
+# Values that the kernel counts up by itself, or draws at each boot.
+VOLATILE = "fs.dentry|fs.file-nr|fs.inode|kernel.ns_last_pid|kernel.random|kernel.pty.nr|net.netfilter"
+# What a host is, by a command that prints it.
+PICTURE = {
+    "files": (
+        "sh /run/fingerprint /run/picture /boot /etc /opt /root /srv /usr/local /var/lib /var/spool; "
+        "cat /run/picture; rm /run/picture /run/fingerprint"
+    ),
+    "packages": "dpkg-query --show --showformat '${Package} ${Version} ${db:Status-Abbrev}\n'",
+    "unit files": "systemctl list-unit-files --no-legend --plain | awk '{ print $1, $2 }'",
+    "units": (
+        "systemctl list-units --no-legend --plain --state=active,failed --type=service,timer,mount,socket "
+        "| awk '{ print $1, $3 }'"
+    ),
+    "command line": "tr ' ' '\\n' </proc/cmdline",
+    "sysctls": f"sysctl --all 2>/dev/null | grep -vE '^({VOLATILE})'",
+    "hugepages": "cd /sys/kernel/mm; grep . transparent_hugepage/enabled hugepages/*/nr_hugepages",
+    "drivers": "for device in /sys/bus/pci/devices/*; do echo ${device##*/} $(readlink $device/driver); done",
+    "manager": "taskset --cpu-list --pid 1",
+    "accounts": "cat /etc/passwd /etc/group",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command: its exit status, everything it said, and how many seconds it took."""
+
+    status: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A twin with its own folder and port."""
+
+    folder: Path
+    port: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which make means this twin, without the options of the make that runs the tests."""
+        not_ours = {"MAKEFLAGS", "MFLAGS", "HOST", "INVENTORY"}
+        inherited = {name: value for name, value in os.environ.items() if name not in not_ours}
+        return inherited | {"LAB_DIR": str(self.folder), "LAB_PORT": str(self.port), "ANSIBLE_NOCOLOR": "1"}
+
+    def make(self, target: str) -> Run:
+        """Run a make target for this twin; print the name of each task as it begins."""
+        return self._run(["make", target, f"HOST={HOST}"])
+
+    def play(self, playbook: str, *options: str) -> Run:
+        """Run a playbook for this twin, as make does, with more options."""
+        return self._run(["ansible-playbook", "-i", "inventory/lab", "--limit", HOST, *options, playbook])
+
+    def _run(self, command: list[str]) -> Run:
+        print(f"\n  {' '.join(command)}", flush=True)
+        started = time.monotonic()
+        output = []
+        with self.start(command) as process:
+            assert process.stdout
+            for line in process.stdout:
+                output.append(line)
+                if line.startswith("TASK ["):
+                    print(f"  {time.monotonic() - started:4.0f} s  {line[6 : line.rindex(']')]}", flush=True)
+        return Run(process.returncode, "".join(output), time.monotonic() - started)
+
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
+        """Start a command for this twin in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def succeed(self, target: str) -> Run:
+        """Run a make target that has to succeed."""
+        run = self.make(target)
+        assert run.status == 0, run.output
+        return run
+
+    def ssh(self, command: str, text: str | None = None) -> str:
+        """Run a command in the guest, with this text on its standard input, and return what it prints.
+
+        It has to succeed.
+        """
+        ssh = ["ssh", "-F", str(self.folder / HOST / "ssh_config"), HOST]
+        standard_input = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
+        result = subprocess.run(
+            [*ssh, command], capture_output=True, text=True, timeout=600, check=False, **standard_input
+        )
+        assert result.returncode == 0, result.stderr
+        return str(result.stdout).strip()
+
+    def boot_id(self) -> str:
+        """Return which boot this is."""
+        return self.ssh("cat /proc/sys/kernel/random/boot_id")
+
+    def command_line(self) -> list[str]:
+        """Return the running kernel's command line but for the kernel's path."""
+        return self.ssh("cat /proc/cmdline").split()[1:]
+
+    def knobs(self) -> dict[str, dict[str, Any]]:
+        """Return node-doctor's verdicts by the names of the knobs."""
+        report = json.loads(self.ssh("node-doctor --json || [ $? = 1 ]"))
+        return {knob["name"]: knob for knob in report["knobs"]}
+
+    def desired(self) -> dict[str, dict[str, Any]]:
+        """Return what the roles said of their knobs, by name."""
+        fragments = json.loads(
+            "[" + self.ssh("cd /etc/wirebook/desired.d; for f in *.json; do cat $f; echo ,; done") + "{}]"
+        )
+        return {knob["name"]: knob for fragment in fragments for knob in fragment.get("knobs", [])}
+
+    def picture(self) -> dict[str, set[str]]:
+        """Return what an undo has to give back, by section, each a set of lines."""
+        self.ssh("cat >/run/fingerprint", (PROJECT / "molecule/shared/fingerprint").read_text())
+        sections = {}
+        for name, command in PICTURE.items():
+            sections[name] = set(self.ssh(command).splitlines())
+        return sections
+
+    def status_of(self, unit: str) -> dict[str, str]:
+        """Return /proc/PID/status of a unit's main process."""
+        text = self.ssh(f"cat /proc/$(systemctl show --property MainPID --value {unit})/status")
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}

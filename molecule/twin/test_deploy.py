@@ -1,0 +1,84 @@
+"""A bare twin becomes a proven node and stays one.
+
+The files' tests run in the order of their names, the tests in the order they stand in: each begins where the one before
+it left the twin, as on a real host. They use the commands that an operator uses, on a twin of their own: one that runs
+already is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from support import NOTHING_CHANGED, PROJECT, Twin
+
+
+def test_a_bare_host_is_not_taken_for_a_proven_one(twin: Twin) -> None:
+    run = twin.make("verify")
+    assert run.status == 2
+    assert "deploy it first" in run.output
+
+
+def test_a_dry_run_writes_nothing(twin: Twin, bare: dict[str, set[str]]) -> None:
+    run = twin.play("playbooks/deploy.yml", "--check", "--diff")
+    assert run.status == 0, run.output
+    assert twin.picture() == bare
+
+
+def test_deploy_boots_a_bare_host_on_trial_and_proves_it(twin: Twin) -> None:
+    bare_boot = twin.boot_id()
+    run = twin.succeed("deploy")
+    print(run.output[run.output.rindex("TASK [Show the knobs]") :])
+    assert twin.boot_id() != bare_boot
+
+
+def test_the_kernel_isolates_the_cpus_of_the_inventory(twin: Twin, model: dict[str, Any]) -> None:
+    isolated = model["topology_isolated_cpus"]
+    command_line = twin.command_line()
+    assert f"nohz_full={isolated}" in command_line
+    assert f"irqaffinity={model['topology_housekeeping_cpus']}" in command_line
+    assert twin.ssh("cat /sys/devices/system/cpu/isolated") == isolated
+    assert twin.ssh("cat /sys/devices/system/cpu/nohz_full") == isolated
+
+
+def test_each_node_has_the_hugepages_of_the_inventory(twin: Twin, model: dict[str, Any]) -> None:
+    kilobytes = {"2M": 2048, "1G": 1048576}
+    for pages in model["topology_hugepages"]:
+        node = f"/sys/devices/system/node/node{pages['node']}"
+        count = twin.ssh(f"cat {node}/hugepages/hugepages-{kilobytes[pages['size']]}kB/nr_hugepages")
+        assert int(count) == pages["count"]
+
+
+def test_each_service_runs_on_its_own_cpu_and_the_books_stay_in_memory(twin: Twin, model: dict[str, Any]) -> None:
+    for service in model["topology_services"]:
+        assert twin.status_of(f"wirebook-{service['name']}")["Cpus_allowed_list"] == str(service["cpu"])
+    book = twin.status_of("wirebook-book")
+    # The arena is on the node's hugepages, which mlock doesn't count; everything else that the process has is locked.
+    assert int(book["HugetlbPages"].split()[0]) >= 256 * 1024
+    assert int(book["VmLck"].split()[0]) >= 0.9 * int(book["VmRSS"].split()[0])
+
+
+def test_the_books_are_live(twin: Twin) -> None:
+    wirebook = "/opt/wirebook/current/venv/bin/wirebook"
+    books = json.loads(twin.ssh(f"{wirebook} top --once --json --config /etc/wirebook/engine.toml"))
+    assert [book["state"] for book in books["symbols"]] == ["LIVE"]
+
+
+def test_a_second_deploy_changes_nothing_and_is_quick(twin: Twin) -> None:
+    boot = twin.boot_id()
+    run = twin.succeed("deploy")
+    assert NOTHING_CHANGED.search(run.output), run.output
+    assert twin.boot_id() == boot
+    assert run.seconds < 120
+
+
+def test_an_ordinary_user_receives_packets_by_dpdk(twin: Twin, model: dict[str, Any]) -> None:
+    (nic,) = [nic for nic in model["topology_data_nics"] if nic.get("use") == "vfio"]
+    script = (PROJECT / "molecule/twin/receive-by-dpdk").read_text()
+    counters = twin.ssh(f"bash -s {nic['pci']} wirebook 500 <<'SCRIPT'\n{script}\nSCRIPT")
+    print(counters)
+    received = re.search(r"RX-packets: (\d+)", counters)
+    # The rack's own PTP messages come on top.
+    assert received, counters
+    assert int(received.group(1)) >= 500

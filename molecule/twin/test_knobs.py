@@ -1,0 +1,43 @@
+"""Every knob that a deploy set is turned by hand; verify names each, and a deploy mends them all."""
+
+from __future__ import annotations
+
+import pytest
+from disturbances import DISTURBANCES, PRELUDE, CannotBeTurnedError, later
+from support import NOTHING_CHANGED, Twin
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["first round", "second round"])
+def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool) -> None:
+    before, desired = twin.knobs(), twin.desired()
+    assert {knob["status"] for knob in before.values()} <= {"PASS", "NOT-RUN"}
+    boot, turned, left = twin.boot_id(), [], {}
+    script = PRELUDE
+    # The boot entry last: other knobs' changes would be compared with it.
+    for name in sorted(desired, key=lambda name: desired[name]["probe"] == "boot_entry"):
+        knob = desired[name]
+        if before[name]["status"] == "NOT-RUN":
+            left[name] = before[name]["reason"]
+            continue
+        if later(knob) != second:
+            continue
+        try:
+            command = DISTURBANCES[knob["probe"]](knob)
+        except CannotBeTurnedError as refusal:
+            left[name] = str(refusal)
+            continue
+        script += f"{command} || echo {name!r} couldn't be turned\n"
+        turned.append(name)
+    assert twin.ssh("sh -s", script) == ""
+    for name, reason in left.items():
+        print(f"  not turned: {name}, {reason}")
+
+    run = twin.make("verify")
+    assert run.status == 2
+    unnamed = [name for name in turned if f"FAIL {name}: " not in run.output]
+    assert not unnamed, run.output
+
+    twin.succeed("deploy")
+    assert {knob["status"] for knob in twin.knobs().values()} <= {"PASS", "NOT-RUN"}
+    assert twin.boot_id() == boot, "what was changed by hand needs no reboot"
+    assert NOTHING_CHANGED.search(twin.succeed("deploy").output)
