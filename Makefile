@@ -111,7 +111,7 @@ ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*
 MOLECULE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'molecule/*.py')
 ROLE_MYPY := --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules
 
-.PHONY: lint unit integration fuzz molecule twin test
+.PHONY: lint unit integration fuzz molecule twin twin-full test
 lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
@@ -150,6 +150,9 @@ molecule: .venv/.requirements-test .venv/.requirements-controller .cache/package
 	@molecule/run
 
 twin: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
+	@$(PYTEST) --verbose --capture=no -m 'not full' molecule/twin
+
+twin-full: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every way in which a trial boot ends, interrupted deploys
 	@$(PYTEST) --verbose --capture=no molecule/twin
 
 test: ## all of the above, one after another; what CI runs
