@@ -23,7 +23,7 @@ def test_a_deploy_that_is_killed_is_run_again(twin: Twin) -> None:
         parameters = f'["log_buf_len={1 << (moment % 3)}M"]' if boots else "[]"
         variables = f'{{"limits_nofile": {1000000 + moment}, "kernel_cmdline_extra": {parameters}}}'
         options = ("--extra-vars", variables)
-        seconds = random.uniform(1, longest * (4 if boots else 1))
+        seconds = random.uniform(1, longest * (4 if boots else 1))  # noqa: S311
         print(f"\n  moment {moment + 1}: {seconds:.0f} s")
         kill_after(twin, seconds, *options)
         # The host may be in the middle of a boot.

@@ -98,6 +98,16 @@ def test_what_is_in_a_tree_needs_no_entry(host: Host) -> None:
     assert not host.note(files=[host.path("opt/releases/1/code")])["changed"]
 
 
+def test_files_in_a_tree_that_was_there_are_noted_one_by_one(host: Host) -> None:
+    (host.root / "opt").mkdir()
+    (host.root / "opt/theirs").write_text("")
+    host.note(trees=[host.path("opt")])
+    assert host.note(files=[host.path("opt/ours")])["changed"]
+    (host.root / "opt/ours").write_text("")
+    host.undo()
+    assert [path.name for path in (host.root / "opt").iterdir()] == ["theirs"]
+
+
 def test_a_folder_with_others_files_stays_and_is_named(host: Host) -> None:
     host.note(files=[host.path("new/ours")])
     (host.root / "new").mkdir()

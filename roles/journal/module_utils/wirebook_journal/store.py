@@ -43,8 +43,13 @@ class Journal:
         if self.path(kind, key).exists():
             return True
         return kind in ("file", "folder") and any(
-            self.path("tree", str(folder)).exists() for folder in (Path(key), *Path(key).parents)
+            self._is_own_tree(str(folder)) for folder in (Path(key), *Path(key).parents)
         )
+
+    def _is_own_tree(self, folder: str) -> bool:
+        """Whether a folder with all below it goes as a whole: it was noted as a tree, and wasn't there."""
+        path = self.path("tree", folder)
+        return path.exists() and json.loads(path.read_text())["before"] is None
 
     def note(self, role: str, kind: str, key: str) -> None:
         """Write down what is there now, unless that was done before. To be called before the change."""

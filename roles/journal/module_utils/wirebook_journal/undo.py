@@ -62,8 +62,16 @@ def _steps(steps: tuple[tuple[str, Callable[[str, Any], bool]], ...], entries: l
     """Do the steps one after the other, each for its entries."""
     for kind, step in steps:
         for entry in entries:
-            if entry.kind == kind and step(entry.key, entry.before):
-                report.undone.append(f"{kind} {entry.key}")
+            if entry.kind != kind:
+                continue
+            try:
+                if step(entry.key, entry.before):
+                    report.undone.append(f"{kind} {entry.key}")
+            except kinds.JournalError as error:
+                if kind != "value":
+                    raise
+                # The reboot that follows gives it back: no reason to stop half-way.
+                report.kept.append(f"{error} A reboot does")
 
 
 def _kept(entries: list[Entry]) -> list[str]:
