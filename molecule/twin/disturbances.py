@@ -105,6 +105,27 @@ def locked_memory(knob: Knob) -> str:
     raise CannotBeTurnedError("a process locks its own memory, and nobody else can unlock it")
 
 
+def iommu(knob: Knob) -> str:
+    raise CannotBeTurnedError("only a boot sets it")
+
+
+def module(knob: Knob) -> str:
+    """Take it out of what the next boot loads; a module that is in use stays."""
+    return f"without {quote(knob['boot_file'])} {quote(knob['boot_line'])}"
+
+
+def driver(knob: Knob) -> str:
+    return f"echo {knob['pci']} >/sys/bus/pci/devices/{knob['pci']}/driver/unbind"
+
+
+def iommu_group(knob: Knob) -> str:
+    raise CannotBeTurnedError("the group has no other device that a driver could be given")
+
+
+def vfio_owner(knob: Knob) -> str:
+    return f"chown root:root /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{knob['pci']}/iommu_group))"
+
+
 def unit(knob: Knob) -> str:
     """Change what the service manager knows of a unit, in the way that fits the property."""
     name, want = quote(knob["unit"]), knob["want"]
@@ -127,11 +148,13 @@ DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
         cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
-        limit, affinity, locked_memory, unit,
+        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, unit,
     )
 }  # fmt: skip
 
 
 def later(knob: Knob) -> bool:
-    """Whether a knob is turned in a second round, since turning it hides what was done to others of its unit."""
-    return knob["probe"] == "mount" or (knob["probe"] == "unit" and knob["property"] in ("ActiveState", "User"))
+    """Whether a knob is turned in a second round, since turning it hides what was done to others beside it."""
+    return knob["probe"] in ("mount", "driver") or (
+        knob["probe"] == "unit" and knob["property"] in ("ActiveState", "User")
+    )

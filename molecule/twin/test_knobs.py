@@ -11,6 +11,8 @@ from support import NOTHING_CHANGED, Twin
 def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool) -> None:
     before, desired = twin.knobs(), twin.desired()
     assert {knob["status"] for knob in before.values()} <= {"PASS", "NOT-RUN"}
+    unknown = {knob["probe"] for knob in desired.values()} - DISTURBANCES.keys()
+    assert not unknown, "say in disturbances.py how these kinds of knobs are turned by hand"
     boot, turned, left = twin.boot_id(), [], {}
     script = PRELUDE
     # The boot entry last: other knobs' changes would be compared with it.
