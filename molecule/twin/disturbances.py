@@ -126,6 +126,50 @@ def vfio_owner(knob: Knob) -> str:
     return f"chown root:root /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{knob['pci']}/iommu_group))"
 
 
+def nic(knob: Knob) -> str:
+    """Give a NIC another value of a setting, by the option of ethtool that sets it."""
+    name, want = str(knob["setting"]), knob["want"]
+    interface = f"$(ls /sys/bus/pci/devices/{knob['pci']}/net)"
+    other = "off" if want is True else "on"
+    match name.partition("-"):
+        case direction, _, "ring":
+            return f"ethtool --set-ring {interface} {direction} 128"
+        case direction, _, "pause":
+            return f"ethtool --pause {interface} {direction} {other}"
+        case _, _, "usecs":
+            return f"ethtool --coalesce {interface} {name} {int(want) + 7}"
+        case "adaptive", _, _:
+            return f"ethtool --coalesce {interface} {name} {other}"
+        case "channels", _, _:
+            return f"ethtool --set-channels {interface} combined {int(want) + 1}"
+        case "rss", _, _:
+            return f"ethtool --set-rxfh-indir {interface} default"
+    return f"ethtool --features {interface} {name} {other}"
+
+
+def flow_rules(knob: Knob) -> str:
+    interface = f"$(ls /sys/bus/pci/devices/{knob['pci']}/net)"
+    return f"ethtool --show-ntuple {interface} | awk '/^Filter:/ {{ print $2; exit }}' | " + (
+        f"xargs ethtool --config-ntuple {interface} delete"
+    )
+
+
+def nic_driver(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's what the NIC is")
+
+
+def xdp_features(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's what the NIC's driver can do")
+
+
+def ptp_state(knob: Knob) -> str:
+    raise CannotBeTurnedError("it follows from ptp4l's service, which is stopped in the second round")
+
+
+def clock_offset(knob: Knob) -> str:
+    raise CannotBeTurnedError("whoever owns the clock corrects it at once")
+
+
 def unit(knob: Knob) -> str:
     """Change what the service manager knows of a unit, in the way that fits the property."""
     name, want = quote(knob["unit"]), knob["want"]
@@ -148,7 +192,8 @@ DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
         cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
-        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, unit,
+        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, nic, flow_rules, nic_driver,
+        xdp_features, ptp_state, clock_offset, unit,
     )
 }  # fmt: skip
 
