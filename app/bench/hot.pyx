@@ -2,7 +2,7 @@
 """The engine's hot functions for the loops that time them: no Python between two updates, packets or messages."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 from wirebook.core.atomics cimport pause
@@ -10,7 +10,7 @@ from wirebook.core.books cimport Books, books_apply
 from wirebook.core.clock cimport steady_ns
 from wirebook.core.engine cimport Engine
 from wirebook.core.ring cimport Ring, RingMemory, ring_claim, ring_peek, ring_publish, ring_ready, ring_release
-from wirebook.core.transport cimport Received
+from wirebook.core.transport cimport Received, Receiver
 
 
 cdef inline uint64_t thread_ns() noexcept nogil:
@@ -112,3 +112,20 @@ def ring_consume(Ring ring, uint64_t count):
     if wrong:
         raise AssertionError(f"{wrong} slots of {count} came out of order")
     return steady_ns() - start
+
+
+# ---- transports: what floor/xdp/loop.c does -------------------------------------------------------------------------
+
+def drain(Receiver receiver):
+    """Take what is there: (CPU time in ns, packets, sum of their sequences)."""
+    cdef uint64_t start = thread_ns(), packets = 0, sequences = 0, sequence
+    cdef int count = 1, index
+    with nogil:
+        while count > 0:
+            count = receiver.receive()
+            for index in range(count):
+                memcpy(&sequence, receiver.received[index].data + 16, sizeof(sequence))
+                sequences += sequence
+            if count > 0:
+                packets += count
+    return thread_ns() - start, packets, sequences

@@ -8,9 +8,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
+_NUMBERS = count()
 
 
 def ip(*arguments: str) -> None:
@@ -22,7 +24,8 @@ class Lan:
     """`left` and `right`: namespaces, each with an end of the pair, called like it, and an address of 10.77.0.0/24."""
 
     def __init__(self) -> None:
-        self.left, self.right = (f"wb{os.getpid() % 100000}{side}" for side in "lr")
+        number = next(_NUMBERS)
+        self.left, self.right = (f"wb{os.getpid() % 100000}{side}{number}" for side in "lr")
 
     def make(self) -> None:
         """Make both; unmake() must follow even if this fails."""
