@@ -27,7 +27,9 @@ options:
     description: The role that is about to change these things; needed to note them.
     type: str
   units:
-    description: Units that the role enables, starts, stops or masks, but for those whose files C(dropins) writes.
+    description:
+      - Units that the role enables, starts, stops or masks, but for those whose files C(dropins) writes.
+      - A template, C(NAME@.service), has no state and is left out; its instances have.
     type: list
     elements: str
     default: []
@@ -118,7 +120,12 @@ LISTS = {
 
 def note(module: AnsibleModule, journal: Journal) -> None:
     """Note what isn't noted yet."""
-    new = [(kind, key) for option, kind in LISTS.items() for key in module.params[option] if not journal.has(kind, key)]
+    wanted = [(kind, key) for option, kind in LISTS.items() for key in module.params[option]]
+    new = [
+        (kind, key)
+        for kind, key in wanted
+        if not journal.has(kind, key) and not (kind == "unit" and key.partition(".")[0].endswith("@"))
+    ]
     if packages := [key for kind, key in new if kind == "package"]:
         known = [name for name in packages_of(packages) if name not in packages and not journal.has("package", name)]
         new += [("package", name) for name in known]

@@ -154,3 +154,7 @@ def test_a_folder_where_a_file_should_be_is_a_sentence(host: Host) -> None:
 def test_users_groups_packages_and_units_that_are_there_are_noted_as_they_are(host: Host) -> None:
     assert host.note(users=["root"], groups=["root"], values=["/proc/sys/kernel/ostype"])["changed"]
     assert host.undo()["undone"] == []
+
+
+def test_a_template_unit_has_no_state_to_note(host: Host) -> None:
+    assert host.note(units=["a@.service", "a.service"])["noted"] == ["unit a.service"]
