@@ -42,7 +42,7 @@ def run(replay: Path | None, seconds: int) -> int:
             book = stack.enter_context(_part(home, "book", "--config", str(engine)))
             feed = stack.enter_context(_part(home, "feed", "binance", "--config", str(engine), notify=readiness.path))
             parts = {"sim": sim, "book": book, "feed": feed}
-            readiness.wait(parts, home)
+            readiness.wait(len(venue["symbols"]), parts, home)
         print("all books are live", flush=True)
         _show(engine, seconds)
         _all_run(parts, home)
@@ -125,7 +125,7 @@ def _free_port() -> int:
 
 
 class _Readiness:
-    """Plays the service manager: hears a process say READY=1."""
+    """Plays the service manager: hears a feed say how many books are live."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -139,13 +139,13 @@ class _Readiness:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def wait(self, parts: dict[str, subprocess.Popen[bytes]], home: Path) -> None:
-        """Until READY=1 came. Raises UserError if a part ends before, or none comes in time."""
+    def wait(self, books: int, parts: dict[str, subprocess.Popen[bytes]], home: Path) -> None:
+        """Until all books are live. Raises UserError if a part ends before, or they aren't in time."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             _all_run(parts, home)
             try:
-                if b"READY=1" in self._socket.recv(4096):
+                if f"STATUS={books} of {books} books live".encode() in self._socket.recv(4096):
                     return
             except TimeoutError:
                 continue

@@ -139,7 +139,7 @@ def test_check_says_what_fails(tmp_path: Path) -> None:
     assert "there is no nope0" in failed["transport.interface"]
 
 
-@pytest.mark.parametrize(("venue", "megabytes"), [("binance", 64 + 64), ("okx", 64 + 16)])
+@pytest.mark.parametrize(("venue", "megabytes"), [("binance", 64 + 64), ("okx", 64 + 24)])
 def test_check_counts_what_a_planned_reconnect_locks(tmp_path: Path, venue: str, megabytes: int) -> None:
     """Binance cuts a connection after a day, so its books are locked twice; OKX doesn't."""
     symbols = ", ".join(f'{{ id = {number}, instrument = "S{number}" }}' for number in range(100))

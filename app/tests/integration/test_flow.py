@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import socket
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from wirebook.sim.tape import SyntheticTape
 from wirebook.venues import get
 from wirebook.venues.base import Depth, Ticker
 
-from .support import CAPTURES, Line, Sim, node, right, serving, until
+from .support import CAPTURES, PATIENCE, Line, Sim, node, right, serving, until
 
 Top = tuple[tuple[Decimal, Decimal], tuple[Decimal, Decimal]]
 
@@ -302,3 +303,20 @@ def rebuilt(tape: SyntheticTape, ends: dict[int, int]) -> dict[int, ReferenceBoo
         if all(books[name].last == ends[number] for number, name in enumerate(names)):
             break
     return {number: books[name] for number, name in enumerate(names)}
+
+
+def test_a_feed_whose_venue_is_down_is_ready_and_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host boots without its venue, and the watchdog doesn't bite a feed that goes on trying."""
+    with socket.socket() as closed, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        closed.bind(("127.0.0.1", 0))  # and never listens
+        port = closed.getsockname()[1]
+        venue = {"websocket": f"ws://127.0.0.1:{port}", "rest": f"http://127.0.0.1:{port}", "symbols": ["BTCUSDT"]}
+        manager.bind(str(tmp_path / "manager"))
+        manager.settimeout(PATIENCE)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "manager"))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        with node(tmp_path, venue) as under_test:
+            under_test.start("feed", "binance")
+            said = {manager.recv(100) for _ in range(10)}
+            assert said == {b"READY=1", b"WATCHDOG=1"}
+            until(lambda: b"can't read the instruments" in under_test.log("feed"), "a complaint about the venue")

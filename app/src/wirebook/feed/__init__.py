@@ -101,6 +101,7 @@ class _Feed:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         work = asyncio.ensure_future(self._work())
+        alive = asyncio.ensure_future(_tell_alive())
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,24 +112,29 @@ class _Feed:
             for line in self._lines:
                 line.stop()
             work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            alive.cancel()
+            await asyncio.gather(work, alive, return_exceptions=True)
             self._rest.close()
             if self._recorder is not None:
                 self._recorder.close()
         _log.info("%s: stopped", self._venue.name)
 
     async def _work(self) -> None:
-        instruments = await self._instruments()
         feed, venue = self._feed, self._venue
+        incremental, snapshot = (self._sender(self._config, channel) for channel in transports.CHANNELS)
+        capabilities.drop("CAP_NET_RAW")  # AF_XDP's socket is made
+        # All that this host must give is there. A venue that can't be reached holds up no boot: the books'
+        # own states tell of it.
+        notify("READY=1")
+        instruments = await self._instruments()
         publisher = Publisher(
             venue.name,
             instruments,
             self._books(len(instruments), self._config.memory.hugepages),
             Encoder(venue.number, feed.stream, int(time.time())),
-            self._sender(self._config, Channel.INCREMENTAL_CHANNEL),
-            self._sender(self._config, Channel.SNAPSHOT_CHANNEL),
+            incremental,
+            snapshot,
         )
-        capabilities.drop("CAP_NET_RAW")  # AF_XDP's socket is made
         setting = Setting(
             venue,
             (feed.websocket or venue.websocket).rstrip("/"),
@@ -278,10 +284,8 @@ class _Feed:
 
     async def _tick(self, publisher: Publisher, total: int) -> None:
         """Everything that goes by the clock."""
-        watchdog = watchdog_interval()
-        ready, live_before = False, -1
-        before = time.monotonic()
-        next_heartbeat = next_watchdog = before
+        live_before = -1
+        before = next_heartbeat = time.monotonic()
         while True:
             now = time.monotonic()
             publisher.cycle(now - before)
@@ -299,10 +303,12 @@ class _Feed:
                 notify(f"STATUS={live} of {total} books live")
                 if live == total:
                     _log.info("%s: all %d books live", self._venue.name, total)
-                    if not ready:
-                        ready = True
-                        notify("READY=1")
-            if watchdog is not None and now >= next_watchdog:
-                next_watchdog = now + watchdog
-                notify("WATCHDOG=1")
             await asyncio.sleep(_TICK_SECONDS)
+
+
+async def _tell_alive() -> None:
+    """Feed the service manager's watchdog, if it has one, from the loop that does all the work."""
+    watchdog = watchdog_interval()
+    while watchdog is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(watchdog)
