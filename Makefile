@@ -152,7 +152,7 @@ molecule: .venv/.requirements-test .venv/.requirements-controller .cache/package
 twin: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' molecule/twin
 
-twin-full: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every way in which a trial boot ends, interrupted deploys
+twin-full: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
 	@$(PYTEST) --verbose --capture=no molecule/twin
 
 test: ## all of the above, one after another; what CI runs

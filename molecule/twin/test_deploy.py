@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from support import NOTHING_CHANGED, PROJECT, Twin
 
 
@@ -20,6 +21,7 @@ def test_a_bare_host_is_not_taken_for_a_proven_one(twin: Twin) -> None:
     assert "deploy it first" in run.output
 
 
+@pytest.mark.full
 def test_a_dry_run_writes_nothing(twin: Twin, bare: dict[str, set[str]]) -> None:
     run = twin.play("playbooks/deploy.yml", "--check", "--diff")
     assert run.status == 0, run.output

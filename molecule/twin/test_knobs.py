@@ -6,7 +6,21 @@ import pytest
 from disturbances import DISTURBANCES, PRELUDE, CannotBeTurnedError, later
 from support import NOTHING_CHANGED, Twin
 
+A_KNOB = "vm.swappiness"
 
+
+def test_a_knob_turned_by_hand_is_found_and_mended(twin: Twin) -> None:
+    managed = twin.ssh(f"sysctl -n {A_KNOB}")
+    twin.ssh(f"sysctl -w {A_KNOB}={int(managed) + 1}")
+    run = twin.make("verify")
+    assert run.status == 2
+    assert f"FAIL sysctl {A_KNOB}" in run.output, run.output
+    twin.succeed("deploy")
+    assert twin.ssh(f"sysctl -n {A_KNOB}") == managed
+    twin.succeed("verify")
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("second", [False, True], ids=["first round", "second round"])
 def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool) -> None:
     before, desired = twin.knobs(), twin.desired()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from support import NOTHING_CHANGED, Twin
 
 # What differs, and why. docs/operations.md has the same list.
@@ -23,6 +24,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.full
 def test_undo_gives_the_bare_host_back(twin: Twin, bare: dict[str, set[str]]) -> None:
     boot = twin.boot_id()
     run = twin.succeed("undo")
@@ -37,6 +39,7 @@ def test_undo_gives_the_bare_host_back(twin: Twin, bare: dict[str, set[str]]) ->
         assert not unexpected, "\n".join(unexpected)
 
 
+@pytest.mark.full
 def test_a_second_undo_finds_nothing_to_do(twin: Twin) -> None:
     run = twin.succeed("undo")
     assert "lab1 has no journal" in run.output
