@@ -35,7 +35,7 @@ case " $$hosts " in \
 esac
 endef
 
-.PHONY: plan deploy verify rollout rollback undo
+.PHONY: plan deploy verify jitter rollout rollback undo
 plan: .venv/.requirements-controller .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
 	$(need_host)
 	@$(PLAY) playbooks/plan.yml --limit $(HOST)
@@ -48,6 +48,11 @@ deploy: .venv/.requirements-controller .cache/packages-controller ## provision H
 verify: .venv/.requirements-controller .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
 	$(need_host)
 	@$(PLAY) playbooks/verify.yml --limit $(HOST)
+
+# STOP="UNIT ..." stops and starts again what runs on those CPUs; CPUS=LIST measures these only.
+jitter: .venv/.requirements-controller ## measure HOST's isolated CPUs under load (SECONDS=60), refused while something runs on them
+	$(need_host)
+	@$(PLAY) playbooks/jitter.yml --limit $(HOST) --extra-vars 'jitter_seconds=$(or $(SECONDS),60) jitter_cpus="$(CPUS)" jitter_stop="$(STOP)"'
 
 rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; the first failure stops it
 	@$(PLAY) playbooks/rollout.yml

@@ -126,6 +126,10 @@ def vfio_owner(knob: Knob) -> str:
     return f"chown root:root /dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{knob['pci']}/iommu_group))"
 
 
+def jitter(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's a measurement, which a virtual machine doesn't judge")
+
+
 def nic(knob: Knob) -> str:
     """Give a NIC another value of a setting, by the option of ethtool that sets it."""
     name, want = str(knob["setting"]), knob["want"]
@@ -192,8 +196,8 @@ DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
         cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
-        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, nic, flow_rules, nic_driver,
-        xdp_features, ptp_state, clock_offset, unit,
+        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter, nic, flow_rules,
+        nic_driver, xdp_features, ptp_state, clock_offset, unit,
     )
 }  # fmt: skip
 

@@ -30,6 +30,10 @@ options:
     description: The group that may open them.
     type: str
     required: true
+  only_back:
+    description: Only give back what isn't in O(devices).
+    type: bool
+    default: false
   journal:
     description: The directory of the host's journal.
     type: path
@@ -122,6 +126,7 @@ def main() -> None:
         argument_spec={
             "devices": {"type": "list", "elements": "str", "required": True},
             "group": {"type": "str", "required": True},
+            "only_back": {"type": "bool", "default": False},
             "journal": {"type": "path", "default": str(FOLDER)},
         },
         supports_check_mode=True,
@@ -130,18 +135,21 @@ def main() -> None:
     journal = Journal(Path(module.params["journal"]))
     try:
         back = left_over(journal, devices)
-        unbound = [address for address in devices if not is_bound(address) or look_driver(address) != DRIVER]
+        wanted = [] if module.params["only_back"] else devices
+        unbound = [address for address in wanted if not is_bound(address) or look_driver(address) != DRIVER]
         done = [f"{address} given back" for address, _ in back] + [f"{address} given to VFIO" for address in unbound]
         if not module.check_mode:
             # What the kernel can't do is said before anything is taken from its driver.
-            for address in devices:
+            for address in wanted:
                 iommu_group(address)
             for address, before in back:
                 restore_driver(address, before)
                 journal.forget("driver", address)
+            if back:
+                run("udevadm", "settle")  # until the interfaces have their names
             for address in unbound:
                 bind(journal, address)
-            closed = [address for address in devices if not is_open_to(address, grp.getgrnam(group).gr_gid)]
+            closed = [address for address in wanted if not is_open_to(address, grp.getgrnam(group).gr_gid)]
             if closed:
                 open_to(closed, group)
                 done += [f"{address} opened to {group}" for address in closed]

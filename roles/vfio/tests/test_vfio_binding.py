@@ -69,8 +69,9 @@ class Host:
             (root / path).write_text(script)
             (root / path).chmod(0o755)
 
-    def give(self, *devices: str, check: bool = False) -> dict[str, Any]:
-        arguments = {"devices": list(devices), "group": "root", "journal": str(self.root / "journal")}
+    def give(self, *devices: str, check: bool = False, only_back: bool = False) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"devices": list(devices), "group": "root", "journal": str(self.root / "journal")}
+        arguments |= {"only_back": only_back}
         return run_module("vfio/library/vfio_binding.py", arguments | {"_ansible_check_mode": check}, self.within)
 
     def undo(self) -> dict[str, Any]:
@@ -121,6 +122,14 @@ def test_a_device_that_is_not_for_vfio_any_more_goes_back(host: Host) -> None:
     # What somebody gives to VFIO later by other means is theirs.
     host.override.write_text("vfio-pci\n")
     assert not host.give()["changed"]
+
+
+def test_nothing_is_given_to_vfio_before_its_time(host: Host) -> None:
+    assert not host.give(ADDRESS, only_back=True)["changed"]
+    assert host.driver == "igb"
+    host.give(ADDRESS)
+    assert host.give(only_back=True)["done"] == [f"{ADDRESS} given back"]
+    assert host.driver == "igb"
 
 
 def test_the_operators_own_override_comes_back(host: Host) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import probes_clock, probes_cpu, probes_kernel, probes_nic, probes_node, probes_vfio
+from . import probes_clock, probes_cpu, probes_jitter, probes_kernel, probes_nic, probes_node, probes_vfio
 
 PROBES = (
     probes_kernel.PROBES
@@ -11,4 +11,5 @@ PROBES = (
     | probes_vfio.PROBES
     | probes_clock.PROBES
     | probes_node.PROBES
+    | probes_jitter.PROBES
 )

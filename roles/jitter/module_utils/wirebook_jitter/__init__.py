@@ -1,0 +1,1 @@
+"""What a jitter measurement finds: read from oslat and cyclictest on the host, plotted on the controller."""
