@@ -14,7 +14,7 @@ typedef struct {
 } wb_cursor;
 
 /* Go on in a copy of what is left, less than a window, with zeros behind it. Out of line: once per message. */
-static __attribute__((noinline)) void wb_cursor_tail(wb_cursor *cursor)
+static inline __attribute__((noinline)) void wb_cursor_tail(wb_cursor *cursor)
 {
     const size_t left = (size_t) (cursor->end - cursor->at);
     char *const end = cursor->tail + WB_WINDOW;

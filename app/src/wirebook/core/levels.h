@@ -41,28 +41,30 @@ static inline uint64_t wb_places(const char *at, char character)
     return places;
 }
 
-/* Whether the level at `at` has this shape. */
-static inline int wb_fits(const wb_shape *shape, const char *at)
+/* Whether 32 bytes, from `from` on, are as the shape wants them. */
+static inline int wb_fits_half(const wb_shape *shape, const char *at, int from)
 {
-    int i = 0;
-    do {
 #ifdef __AVX2__
-        const __m256i text = _mm256_loadu_si256((const __m256i *) (at + i));
-        const __m256i above = _mm256_sub_epi8(text, _mm256_load_si256((const __m256i *) (shape->low + i)));
-        const __m256i most = _mm256_load_si256((const __m256i *) (shape->span + i));
-        if (_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(above, most), above)) != -1)
-            return 0;
-        i += 32;
+    const __m256i text = _mm256_loadu_si256((const __m256i *) (at + from));
+    const __m256i above = _mm256_sub_epi8(text, _mm256_load_si256((const __m256i *) (shape->low + from)));
+    const __m256i most = _mm256_load_si256((const __m256i *) (shape->span + from));
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(above, most), above)) == -1;
 #else
+    __m128i equal = _mm_set1_epi8(-1);
+    for (int i = from; i < from + 32; i += 16) {
         const __m128i text = _mm_loadu_si128((const __m128i *) (at + i));
         const __m128i above = _mm_sub_epi8(text, _mm_load_si128((const __m128i *) (shape->low + i)));
         const __m128i most = _mm_load_si128((const __m128i *) (shape->span + i));
-        if (_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(above, most), above)) != 0xFFFF)
-            return 0;
-        i += 16;
+        equal = _mm_and_si128(equal, _mm_cmpeq_epi8(_mm_min_epu8(above, most), above));
+    }
+    return _mm_movemask_epi8(equal) == 0xFFFF;
 #endif
-    } while (i < shape->length);
-    return 1;
+}
+
+/* Whether the level at `at` has this shape. */
+static inline int wb_fits(const wb_shape *shape, const char *at)
+{
+    return wb_fits_half(shape, at, 0) && (shape->length <= 32 || wb_fits_half(shape, at, 32));
 }
 
 /* Four groups of four digits. */
