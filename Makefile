@@ -141,7 +141,7 @@ $(SANITIZED)/.made: .venv/.requirements-app .venv/.requirements-build .cache/pac
 	@echo "Building the engine with AddressSanitizer and UBSan"
 	@rm -rf $(SANITIZED)
 	@$(PIP) install --no-deps --no-build-isolation --target $(SANITIZED) $(addprefix --config-settings=setup-args=, \
-		-Dbuildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Db_lto=false) \
+		-Dbuildtype=plain -Doptimization=1 -Dc_args=-g1 -Db_sanitize=address$(,)undefined -Db_lundef=false -Db_lto=false) \
 		--config-settings=build-dir=$(CURDIR)/.cache/sanitized-build ./app
 	@touch $@
 
