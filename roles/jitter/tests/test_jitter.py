@@ -111,6 +111,15 @@ class TestThePlot:
             assert [x for x, _ in places] == sorted(x for x, _ in places)
             assert all(0 <= x <= 900 and 0 <= y <= 300 for x, y in places)
 
+    def test_the_legend_of_many_cpus_stays_in_its_panel(self) -> None:
+        tools = {"oslat": found("oslat", "2.60")}
+        tools["oslat"]["cpus"] = {str(cpu): tools["oslat"]["cpus"]["2"] for cpu in range(2, 64)}
+        root = parse(plot(result(tools=tools), {}))
+        texts = root.iter("{http://www.w3.org/2000/svg}text")
+        legend = [float(element.attrib["y"]) for element in texts if (element.text or "").startswith("CPU ")]
+        assert len(legend) == 62
+        assert max(legend) <= 300 - 44
+
     def test_the_command_of_the_controller(self, tmp_path: Path) -> None:
         source = tmp_path / "jitter-1.json"
         source.write_text(json.dumps(result()))

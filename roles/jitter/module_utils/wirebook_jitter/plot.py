@@ -63,6 +63,8 @@ def _panel(tool: str, found: dict[str, Any], budget: int, verdict: str) -> Itera
     yield _text((LEFT + WIDTH - RIGHT) / 2, PANEL - BOTTOM + 34, "us", anchor="middle")
     yield _line(x(budget), TOP, x(budget), PANEL - BOTTOM, "#c00", dash="6 4")
     yield _text(x(budget) + 4, TOP + 12, f"budget {budget} us", fill="#c00")
+    # A host of many isolated CPUs has a smaller legend, not one that runs into the next panel.
+    step = min(16, (PANEL - TOP - BOTTOM) / len(found["cpus"]))
     for number, (name, cpu) in enumerate(found["cpus"].items()):
         colour = COLOURS[number % len(COLOURS)]
         dash = "4 3" if number >= len(COLOURS) else ""
@@ -71,12 +73,12 @@ def _panel(tool: str, found: dict[str, Any], budget: int, verdict: str) -> Itera
         style = f'fill="none" stroke="{colour}" stroke-dasharray="{dash}" stroke-width="1.5"'
         yield f'<polyline points="{points}" {style}/>'
         yield f'<circle cx="{x(cpu["max"]):.1f}" cy="{y(1):.1f}" r="4" fill="{colour}"/>'
-        legend = TOP + 12 + 16 * number
+        legend = TOP + step * (number + 1)
         yield _line(WIDTH - RIGHT + 12, legend - 4, WIDTH - RIGHT + 34, legend - 4, colour, dash=dash)
-        yield _text(WIDTH - RIGHT + 40, legend, f"CPU {name}: {cpu['max']:,} us")
+        yield _text(WIDTH - RIGHT + 40, legend, f"CPU {name}: {cpu['max']:,} us", size=min(11, step))
 
 
-def _text(x: float, y: float, text: str, *, size: int = 11, fill: str = "#111", anchor: str = "start") -> str:
+def _text(x: float, y: float, text: str, *, size: float = 11, fill: str = "#111", anchor: str = "start") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"'
     return f"<text {place}>{escape(text)}</text>"
 
