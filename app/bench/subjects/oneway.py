@@ -76,14 +76,14 @@ def _alone_on(cpu: int) -> Iterator[None]:
 
     A run is shorter than the second of which the kernel leaves 5 % to others (sched_rt_runtime_us).
     """
-    affinity, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
+    affinity, policy, priority = os.sched_getaffinity(0), os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setaffinity(0, {cpu})
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:
         yield
     finally:
-        os.sched_setscheduler(0, policy, os.sched_param(0))
+        os.sched_setscheduler(0, policy, priority)
         os.sched_setaffinity(0, affinity)
 
 
