@@ -28,9 +28,16 @@ def test_a_dry_run_writes_nothing(twin: Twin, bare: dict[str, set[str]]) -> None
     assert twin.picture() == bare
 
 
-def test_deploy_boots_a_bare_host_on_trial_and_proves_it(twin: Twin) -> None:
+@pytest.fixture(scope="module")
+def seconds() -> dict[str, float]:
+    """How long each deploy took: one is judged by the other, since emulation is as slow as the machine is busy."""
+    return {}
+
+
+def test_deploy_boots_a_bare_host_on_trial_and_proves_it(twin: Twin, seconds: dict[str, float]) -> None:
     bare_boot = twin.boot_id()
     run = twin.succeed("deploy")
+    seconds["first"] = run.seconds
     print(run.output[run.output.rindex("TASK [Show the knobs]") :])
     assert twin.boot_id() != bare_boot
 
@@ -67,12 +74,12 @@ def test_the_books_are_live(twin: Twin) -> None:
     assert [book["state"] for book in books["symbols"]] == ["LIVE"]
 
 
-def test_a_second_deploy_changes_nothing_and_is_quick(twin: Twin) -> None:
+def test_a_second_deploy_changes_nothing_and_is_quick(twin: Twin, seconds: dict[str, float]) -> None:
     boot = twin.boot_id()
     run = twin.succeed("deploy")
     assert NOTHING_CHANGED.search(run.output), run.output
     assert twin.boot_id() == boot
-    assert run.seconds < 120
+    assert run.seconds < seconds["first"] / 2
 
 
 def test_an_ordinary_user_receives_packets_by_dpdk(twin: Twin, model: dict[str, Any]) -> None:
