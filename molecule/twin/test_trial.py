@@ -22,6 +22,7 @@ def try_parameter(twin: Twin, parameter: str, seconds: int = 600) -> Run:
     return twin.play(PLAYBOOK, "--extra-vars", variables)
 
 
+@pytest.mark.full
 def test_a_command_line_that_panics_is_given_up(twin: Twin) -> None:
     before, boot = twin.command_line(), twin.boot_id()
     # Debian's initramfs takes /sbin/init where init= names nothing; a program that ends is a panic.
