@@ -208,7 +208,7 @@ class TestTheCommand:
     """In a mount namespace with settings of the test's own; what must not run is refused before anything is started."""
 
     def run(self, root: Path, settings: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        for folder in ("etc", "lib", "work/etc", "work/lib"):
+        for folder in ("etc", "lib", "overlay/etc", "overlay/lib"):
             (root / folder).mkdir(parents=True)
         (root / "etc/wirebook").mkdir()
         (root / "etc/wirebook/jitter.json").write_text(json.dumps(settings))
@@ -216,8 +216,8 @@ class TestTheCommand:
         (root / "lib/wirebook/wirebook_jitter").symlink_to(ROLE / "module_utils/wirebook_jitter")
         enter = """
         set -eu
-        mount -t overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/work/etc" none /etc
-        mount -t overlay -o "lowerdir=/usr/local/lib,upperdir=$1/lib,workdir=$1/work/lib" none /usr/local/lib
+        mount -t overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/overlay/etc" none /etc
+        mount -t overlay -o "lowerdir=/usr/local/lib,upperdir=$1/lib,workdir=$1/overlay/lib" none /usr/local/lib
         shift
         exec "$@"
         """

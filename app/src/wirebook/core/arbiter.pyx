@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from wirebook.core.packet cimport FAULTS, TOO_MANY_STREAMS, VALID, Header, fault_of
 from wirebook.core.records cimport likely, unlikely
+from wirebook.core.transport cimport PACKET_WORDS, receive_bytes
 
 from wirebook.core.packet import FAULT_NAMES
 
@@ -17,7 +18,6 @@ PLACE_NAMES = ("next", "first", "gap", "restart", "late", "invalid", "held", "fu
 
 cdef enum:
     BITS = 64
-    HELD_WORDS = 192
 
 
 def memory_bytes():
@@ -216,18 +216,11 @@ cdef class Arbiter:
 
     def take(self, const unsigned char[::1] data not None, *, uint8_t line=0, uint64_t now=0):
         """Take a packet of `line` at `now` ns: its place, and the sequences that are delivered by it, in order."""
-        cdef uint64_t packet[HELD_WORDS]
+        cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
         cdef Stream* stream = NULL
         cdef int place
-        if line >= LINES:
-            raise ValueError(f"there is no line {line}")
-        memset(&received, 0, sizeof(received))
-        received.data = <char*> packet
-        received.length = <uint32_t> min(data.shape[0], <Py_ssize_t> sizeof(packet))
-        received.line = line
-        if received.length:
-            memcpy(packet, &data[0], received.length)
+        receive_bytes(&received, packet, data, line)
         place = self.check(&received, now, &stream)
         first = PLACE_NAMES[place]
         delivered = []

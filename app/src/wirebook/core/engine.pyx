@@ -11,7 +11,7 @@ import os
 from libc.errno cimport errno as c_errno
 from libc.stdint cimport int64_t
 from libc.stdio cimport fclose, fflush, fopen, fprintf
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from wirebook.core.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
 from wirebook.core.atomics cimport pause
@@ -34,17 +34,11 @@ from wirebook.core.records cimport (
 from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.transport cimport BURST, LINES, STAMP_USER, Received, Receiver
+from wirebook.core.transport cimport (
+    BURST, PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
+)
 from wirebook.core import arbiter as arbitration
 from wirebook.errors import UserError
-
-cdef extern from "<poll.h>" nogil:
-    enum: POLLIN
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
 
 cdef enum:
     RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
@@ -53,7 +47,6 @@ cdef enum:
     SPINS = 256                # empty looks between two looks at the clock
     WAIT_MS = 10
     HISTORY = 65536            # records: half a second of a busy venue, while a snapshot takes a few packets
-    PACKET_WORDS = 192         # longer than any valid packet: what is too long stays so
 
 
 cdef void on_event(void* context, Book* book, const Record* record) noexcept nogil:
@@ -544,14 +537,7 @@ cdef class Engine:
         """Take one packet as if it had been received now, on `line`."""
         cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
-        if line >= LINES:
-            raise ValueError(f"there is no line {line}")
-        memset(&received, 0, sizeof(received))
-        received.data = <char*> packet
-        received.length = <uint32_t> min(data.shape[0], <Py_ssize_t> sizeof(packet))
-        received.line = line
-        if received.length:
-            memcpy(packet, &data[0], received.length)
+        receive_bytes(&received, packet, data, line)
         with nogil:
             self.begin()
             self.packet(&received)

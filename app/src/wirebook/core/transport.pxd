@@ -3,9 +3,18 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from wirebook.core.packet cimport Encoder
 from wirebook.core.records cimport Record
 
+cdef extern from "<poll.h>" nogil:
+    enum: POLLIN
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
+
 cdef enum:
     BURST = 32             # packets that one look takes at most
     LINES = 2
+    PACKET_WORDS = 192     # longer than any valid packet: what is too long stays so
 
 cpdef enum Line:
     LINE_A = 0
@@ -23,6 +32,9 @@ cdef struct Received:
     uint8_t stamp
     uint8_t line
     uint64_t receive_ns    # wall clock of the stamp; 0 with STAMP_USER: whoever takes it knows the time
+
+# A Received of `data` copied into `packet`, of PACKET_WORDS; ValueError for a line that isn't there.
+cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line) except -1
 
 
 cdef class Receiver:

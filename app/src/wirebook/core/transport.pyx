@@ -11,20 +11,25 @@ import socket
 from typing import NamedTuple
 
 from libc.errno cimport EINVAL
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from wirebook.core.packet cimport SNAPSHOT_CHANNEL, Encoder
 from wirebook.core.records cimport Batch, Record
 
 from wirebook.errors import UserError
 
-cdef extern from "<poll.h>" nogil:
-    enum: POLLIN
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
+
+cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line) except -1:
+    if line >= LINES:
+        raise ValueError(f"there is no line {line}")
+    memset(received, 0, sizeof(Received))
+    received.data = <char*> packet
+    received.length = <uint32_t> min(data.shape[0], <Py_ssize_t> (PACKET_WORDS * sizeof(uint64_t)))
+    received.line = line
+    if received.length:
+        memcpy(packet, &data[0], received.length)
+    return 0
 
 
 class Endpoint(NamedTuple):
