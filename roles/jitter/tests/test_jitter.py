@@ -23,6 +23,7 @@ from wirebook_jitter.results import ResultError, read_tool, worst
 ROLE = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 VM = "processor\t: 0\nflags\t\t: fpu vme hypervisor lahf_lm\n"
+SVG = "{http://www.w3.org/2000/svg}"
 METAL = "processor\t: 0\nflags\t\t: fpu vme lahf_lm\n"
 
 
@@ -94,11 +95,9 @@ def parse(svg: str) -> ElementTree.Element:
 
 
 class TestThePlot:
-    def test_a_line_for_each_cpu_of_each_tool_and_the_budgets(self) -> None:
+    def test_the_worst_cpus_of_each_tool_and_the_budgets(self) -> None:
         root = parse(plot(result(), {"oslat": "FAIL <& 1>", "cyclictest": "PASS"}))
-        name = "{http://www.w3.org/2000/svg}"
-        texts = [element.text for element in root.iter(f"{name}text")]
-        assert len(list(root.iter(f"{name}polyline"))) == 4
+        texts = [element.text for element in root.iter(f"{SVG}text")]
         assert texts.count("budget 20 us") == 2
         assert "FAIL <& 1>" in texts
         assert "CPU 2: 613,718 us" in texts
@@ -106,19 +105,33 @@ class TestThePlot:
 
     def test_a_longer_latency_lies_further_right_and_all_is_within_the_picture(self) -> None:
         root = parse(plot(result(), {}))
-        for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
+        for line in root.iter(f"{SVG}polyline"):
             places = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
             assert [x for x, _ in places] == sorted(x for x, _ in places)
             assert all(0 <= x <= 900 and 0 <= y <= 300 for x, y in places)
 
-    def test_the_legend_of_many_cpus_stays_in_its_panel(self) -> None:
+    def test_nothing_is_drawn_where_no_sample_is(self) -> None:
         tools = {"oslat": found("oslat", "2.60")}
-        tools["oslat"]["cpus"] = {str(cpu): tools["oslat"]["cpus"]["2"] for cpu in range(2, 64)}
+        tools["oslat"]["cpus"] = {"2": {"max": 900, "histogram": {"1": 1000, "2": 100, "3": 10, "700": 1}}}
         root = parse(plot(result(tools=tools), {}))
-        texts = root.iter("{http://www.w3.org/2000/svg}text")
-        legend = [float(element.attrib["y"]) for element in texts if (element.text or "").startswith("CPU ")]
-        assert len(legend) == 62
-        assert max(legend) <= 300 - 44
+        (line,) = root.iter(f"{SVG}polyline")
+        assert len(line.attrib["points"].split()) == 3
+        # The sample of 700 us, and the longest of all on the axis and in the legend.
+        assert [circle.attrib["r"] for circle in root.iter(f"{SVG}circle")] == ["1.5", "4", "4"]
+
+    def test_of_many_cpus_the_worst_are_named_and_keep_their_colour_in_each_panel(self) -> None:
+        tools = {tool: found(tool, "2.60") for tool in ("oslat", "cyclictest")}
+        for factor, tool in enumerate(tools, start=1):
+            cpu = tools[tool]["cpus"]["2"]
+            tools[tool]["cpus"] = {str(number): cpu | {"max": factor * (100 - number)} for number in range(2, 64)}
+        root = parse(plot(result(tools=tools), {}))
+        texts = [element.text or "" for element in root.iter(f"{SVG}text")]
+        named = [text for text in texts if text.startswith("CPU ")]
+        assert named[:7] == [f"CPU {number}: {100 - number} us" for number in range(2, 9)]
+        assert [text for text in texts if "others" in text] == ["55 others: at most 91 us", "55 others: at most 182 us"]
+        keys = [circle.attrib["fill"] for circle in root.iter(f"{SVG}circle") if circle.attrib["cx"] == "746"]
+        assert len(keys) == 16
+        assert keys[:8] == keys[8:]
 
     def test_the_command_of_the_controller(self, tmp_path: Path) -> None:
         source = tmp_path / "jitter-1.json"
