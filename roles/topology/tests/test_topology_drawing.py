@@ -57,25 +57,27 @@ def test_a_host_with_all_there_can_be(host_files: HostFiles) -> None:
         == """\
 colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
 
-+- socket 0, node 0, 16384 MiB -----------------------+
-| [0|8] [1|9] [2|10] [3|11]  housekeeping, interrupts |
-| NIC  0000:00:03.0  eno1  tg3  management            |
-+-----------------------------------------------------+
++- socket 0, node 0, 16 GiB -------------------------------------------------+
+| [0|8] [1|9] [2|10] [3|11]  housekeeping, interrupts                        |
+| NIC  0000:00:03.0  eno1  tg3  management                                   |
++----------------------------------------------------------------------------+
 
-+- socket 1, node 1, 16384 MiB ---------------------------------------------------------------------------+
-| [4|12]  housekeeping, interrupts                                                                        |
-| [5|13]  isolated: feed-binance on 5, 13 free                                                            |
-| [6|14]  isolated: book on 6, 14 free                                                                    |
-| [7|15]  isolated, free                                                                                  |
-| hugepages  256 of 2M: 512 MiB, 3% of the node                                                           |
-| hugepages  4 of 1G: 4096 MiB, 25% of the node                                                           |
-| NIC  0000:00:04.0  line-a  ice       data, af_xdp, zero-copy, read by book; IRQs on 4,12; PTP with ptp0 |
-| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio in IOMMU group 9                                        |
-+---------------------------------------------------------------------------------------------------------+
++- socket 1, node 1, 16 GiB -------------------------------------------------+
+| [4|12]  housekeeping, interrupts                                           |
+| [5|13]  isolated: feed-binance on 5, 13 free                               |
+| [6|14]  isolated: book on 6, 14 free                                       |
+| [7|15]  isolated, free                                                     |
+| hugepages  256 of 2M: 512 MiB, 3% of the node                              |
+| hugepages  4 of 1G: 4 GiB, 25% of the node                                 |
+| NIC  0000:00:04.0  line-a  ice       data, af_xdp, zero-copy, read by book |
+|                                      IRQs on 4,12                          |
+|                                      PTP with ptp0                         |
+| NIC  0000:00:05.0  line-b  vfio-pci  data, vfio in IOMMU group 9           |
++----------------------------------------------------------------------------+
 
-+- on no node that the firmware tells -+
-| NIC  0000:00:06.0  eno2  tg3  unused |
-+--------------------------------------+
++- on no node that the firmware tells ---------------------------------------+
+| NIC  0000:00:06.0  eno2  tg3  unused                                       |
++----------------------------------------------------------------------------+
 
 isolated CPUs        5-7,13-15
 housekeeping CPUs    0-4,8-12: the service manager, all else, and every interrupt
@@ -101,7 +103,7 @@ def test_a_small_host(host_files: HostFiles) -> None:
         == """\
 colo1: Debian GNU/Linux 13 (trixie), Linux 6.12.48+deb13-amd64
 
-+- socket 0, node 0, 2048 MiB --------------+
++- socket 0, node 0, 2 GiB -----------------+
 | [0] [1] [2] [3]  housekeeping, interrupts |
 | [4] [5]                                   |
 +-------------------------------------------+

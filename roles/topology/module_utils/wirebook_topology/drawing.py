@@ -17,22 +17,22 @@ CORES_IN_A_LINE = 4
 def draw(name: str, wish: Wish, host: Host) -> list[str]:
     """Return the drawing of a host, a line each; the wish must have been granted (`model.refusals`)."""
     boxes = [
-        _box(_title(node, host), [*_cores(node, wish, host), *_hugepages(node, wish), *_nics(node.number, wish, host)])
+        (_title(node, host), [*_cores(node, wish, host), *_hugepages(node, wish), *_nics(node.number, wish, host)])
         for node in host.nodes.values()
     ]
     elsewhere = list(_nics(None, wish, host))
     if elsewhere:
-        boxes.append(_box("on no node that the firmware tells", elsewhere))
+        boxes.append(("on no node that the firmware tells", elsewhere))
+    width = max(max(len(title) + 2, *map(len, rows)) for title, rows in boxes)
     return [
         f"{name}: {host.os_name}, Linux {host.kernel}",
-        *(line for box in boxes for line in ("", *box)),
+        *(line for title, rows in boxes for line in ("", *_box(title, rows, width))),
         "",
         *_derived(wish, host),
     ]
 
 
-def _box(title: str, rows: list[str]) -> list[str]:
-    width = max(len(title) + 2, *map(len, rows))
+def _box(title: str, rows: list[str], width: int) -> list[str]:
     return [
         f"+- {title} {'-' * (width - len(title) - 1)}+",
         *(f"| {row:{width}} |" for row in rows),
@@ -42,7 +42,7 @@ def _box(title: str, rows: list[str]) -> list[str]:
 
 def _title(node: Node, host: Host) -> str:
     sockets = format_cpus(host.sockets[cpu] for cpu in node.cpus & host.online)
-    return f"{f'socket {sockets}, ' if sockets else ''}node {node.number}, {node.memory_kb // 1024} MiB"
+    return f"{f'socket {sockets}, ' if sockets else ''}node {node.number}, {_size(node.memory_kb)}"
 
 
 def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
@@ -84,26 +84,33 @@ def _hugepages(node: Node, wish: Wish) -> Iterator[str]:
         if pages.node == node.number and pages.count:
             size = pages.count * pages.size_kb
             share = size / node.memory_kb
-            yield f"hugepages  {pages.count} of {pages.size}: {size // 1024} MiB, {share:.0%} of the node"
+            yield f"hugepages  {pages.count} of {pages.size}: {_size(size)}, {share:.0%} of the node"
 
 
 def _nics(node: int | None, wish: Wish, host: Host) -> Iterator[str]:
-    """Yield the NICs of a node; None: those of no node."""
+    """Yield the NICs of a node, a duty to a line; None: those of no node."""
     rows = [
-        (nic.pci, _nic_name(nic, wish), nic.driver or "no driver", _nic_duty(nic, wish, host))
+        row
         for nic in host.nics
         if (nic.node if nic.node in host.nodes else None) == node
+        for row in _nic_rows(nic, wish, host)
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "NIC  " + "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        yield "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _nic_rows(nic: Nic, wish: Wish, host: Host) -> Iterator[tuple[str, ...]]:
+    duties = _nic_duties(nic, wish, host) or ["unused"]
+    yield ("NIC", nic.pci, _nic_name(nic, wish), nic.driver or "no driver", duties[0])
+    yield from (("", "", "", "", duty) for duty in duties[1:])
 
 
 def _nic_name(nic: Nic, wish: Wish) -> str:
     return nic.name or next((asked.name for asked in wish.data_nics if asked.pci == nic.pci), "(no interface)")
 
 
-def _nic_duty(nic: Nic, wish: Wish, host: Host) -> str:
+def _nic_duties(nic: Nic, wish: Wish, host: Host) -> list[str]:
     duties = ["management"] if why_management(nic, wish, host) else []
     for asked in wish.data_nics:
         if asked.pci == nic.pci:
@@ -114,7 +121,13 @@ def _nic_duty(nic: Nic, wish: Wish, host: Host) -> str:
                 duties.append(f"IRQs on {format_cpus(interrupt_cpus(asked, nic, wish, host))}")
     if nic.name and nic.name == wish.clock.interface:
         duties.append(f"PTP{f' with {nic.phc}' if wish.clock.mode == 'ptp-hardware' else ''}")
-    return "; ".join(duties) or "unused"
+    return duties
+
+
+def _size(kilobytes: int) -> str:
+    """Return a size of memory in the unit that leaves few digits."""
+    unit, name = (1024 * 1024, "GiB") if kilobytes >= 1024 * 1024 else (1024, "MiB")
+    return f"{kilobytes / unit:.1f}".removesuffix(".0") + f" {name}"
 
 
 def _derived(wish: Wish, host: Host) -> Iterator[str]:
