@@ -31,12 +31,45 @@ PICTURE = {
         "| awk '{ print $1, $3 }'"
     ),
     "command line": "tr ' ' '\\n' </proc/cmdline",
-    "sysctls": f"sysctl --all 2>/dev/null | grep -vE '^({VOLATILE})'",
+    # Not by sysctl --all, which reads kernel.sched_rt_runtime_us too: that makes Linux 6.12 lose its account of the fair servers.
+    "sysctls": (
+        "cd /proc/sys; find . -type f ! -name 'sched_rt*' ! -name 'sched_deadline*' -exec grep --text . {} + 2>/dev/null "
+        f"| sed -e 's,^./,,' -e 's,/,.,g' | grep -vE '^({VOLATILE})'"
+    ),
     "hugepages": "cd /sys/kernel/mm; grep . transparent_hugepage/enabled hugepages/*/nr_hugepages",
     "drivers": "for device in /sys/bus/pci/devices/*; do echo ${device##*/} $(readlink $device/driver); done",
     "manager": "taskset --cpu-list --pid 1",
     "accounts": "cat /etc/passwd /etc/group",
 }
+# What differs from hour to hour and from login to login on a host that nobody changes.
+UNRELATED = {
+    "files": (
+        r"/var/lib/(chrony|private|dbus|logrotate|PackageKit)\b",  # other services' own state
+        r"/root/\.ansible",  # Ansible's folder for its modules
+    ),
+    # Timers of the system, by the hour of the day; logins.
+    "units": (r"^(systemd-|apt-|dpkg-|e2scrub|fstrim|logrotate|man-db|user@|user-runtime-dir@)",),
+    # The kernel derives them anew at each boot from the memory that is free.
+    "sysctls": (r"^(kernel\.(core_pipe|threads-max)|vm\.min_free|net\.ipv4\.(tcp|udp)_mem|user\.max_)",),
+}
+
+
+def differences(
+    before: dict[str, set[str]], now: dict[str, set[str]], expected: dict[str, tuple[str, ...]]
+) -> dict[str, list[str]]:
+    """Return by section what is in one picture only, marked - or +, but for what is unrelated or expected."""
+    found = {}
+    for section in PICTURE:
+        patterns = UNRELATED.get(section, ()) + expected.get(section, ())
+        leave_out = re.compile("|".join(patterns or ("$^",)))
+        lines = [f"- {line}" for line in before[section] - now[section]] + [
+            f"+ {line}" for line in now[section] - before[section]
+        ]
+        print(f"  {section}: {len(before[section])} lines before, {len(lines)} differences")
+        if unexpected := sorted(line for line in lines if not leave_out.search(line[2:].rstrip())):
+            found[section] = unexpected
+            print("\n".join(f"    {line}" for line in unexpected))
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
 import pwd
@@ -52,7 +53,7 @@ options:
     description:
       - Values in the running kernel, by the path of a file below C(/sys). One of O(files) sets them at the next boot.
       - Masks of CPUs are compared as numbers, of a choice such as C(always [madvise] never) the chosen word.
-      - A file that isn't there is left out.
+      - A file that isn't there is left out. A value that the kernel takes only after the next boot is a warning.
     type: dict
     default: {}
   desired:
@@ -198,15 +199,22 @@ def is_same(path: Path, left: str, right: str) -> bool:
     return left == right
 
 
-def set_value(path: Path, value: str) -> None:
-    """Write a value and read it back."""
+def set_value(path: Path, value: str) -> str:
+    """Write a value and read it back; return a warning where the kernel takes it only after the next boot, or "".
+
+    A fair server's runtime is such a value: once somebody has read kernel.sched_rt_runtime_us, Linux 6.12 has lost its
+    account of them (sched_rt_handler() rebuilds the scheduler's domains for a read too).
+    """
     try:
         path.write_text(f"{value}\n")
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            return f"The kernel doesn't take {value} for {path} now ({error.strerror}): the next boot sets it."
         raise ValueRefusedError(f"The kernel refuses {value} for {path} ({error.strerror}): choose another.") from error
     found = running_value(path)
     if found is None or not is_same(path, found, value):
         raise ValueRefusedError(f"The kernel made {found} of {value} in {path}: choose another value.")
+    return ""
 
 
 def set_sysctl(key: str, value: str) -> None:
@@ -306,7 +314,8 @@ def main() -> None:
             for key, value in sysctls.items():
                 set_sysctl(key, value)
             for path, value in values.items():
-                set_value(path, value)
+                if warning := set_value(path, value):
+                    module.warn(warning)
     except (ValueRefusedError, JournalError) as error:
         module.fail_json(msg=str(error))
     changed = [*map(str, stale), *(str(file.path) for file in off)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "journal/tests"))
 
-from run_module import run_module
+from load import load_program
+from run_module import MODULE_UTILS, ROLES, run_module
 
 pytest.importorskip("ansible", reason="Ansible isn't installed in this environment")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
@@ -180,3 +182,17 @@ def test_a_value_is_written_where_it_is_off_and_noted(host: Host) -> None:
     assert (noted["key"], noted["before"]) == (str(host.root / "cpumask"), "0000000f")
     (host.root / "cpumask").write_text("00000003\n")
     assert not host.write({}, values=values)["changed"]
+
+
+def test_a_value_that_only_the_next_boot_sets_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import ansible.module_utils
+
+    monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, *MODULE_UTILS])
+    module = load_program(ROLES / "node_doctor/library/dropins.py")
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(Path, "write_text", busy)
+    said = module.set_value(tmp_path / "runtime", "0")
+    assert said.endswith("(Device or resource busy): the next boot sets it.")

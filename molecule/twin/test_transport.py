@@ -1,0 +1,155 @@
+"""The books of a node follow a feed that runs on another: past the kernel by AF_XDP in the NIC's driver, then through the kernel.
+
+The other node is the rack's side of the wire, a network namespace of the guest in which the deployed engine runs a second time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import PROJECT, Run, Twin
+
+NIC, RACK_NIC = "enp0s4", "enp0s6"
+WIREBOOK = "/opt/wirebook/current/venv/bin/wirebook"
+# The same symbols and groups, and nothing of the node's own: no CPU, no locked memory, a market cache elsewhere.
+RACK_CONFIG = rf"""
+sed -e 's/^name = .*/name = "rack"/' -e 's/^lock = .*/lock = false/' -e 's/^hugepages = .*/hugepages = "off"/' \
+    -e 's/^interface = .*/interface = "{RACK_NIC}"/' -e 's/^cpu = .*/cpu = -1/' /etc/wirebook/engine.toml >/etc/rack.toml
+printf '\n[market]\npath = "/run/rack/market"\n' >>/etc/rack.toml
+"""
+RACK_UNIT = (
+    "systemd-run --quiet --collect --unit {unit} --property NetworkNamespacePath=/run/netns/rack --property User=wirebook"
+    " --property RuntimeDirectory=rack --property RuntimeDirectoryPreserve=yes --property CPUAffinity=0-1"
+    " --property Restart=always --property RestartSec=1 -- {command}"
+)
+
+
+@pytest.fixture(scope="module")
+def rack_feed(twin: Twin) -> Iterator[None]:
+    """The rack's feed of what the node's own feed follows; both ends of the wire have addresses."""
+    twin.ssh(f"ip address add 198.18.0.1/24 dev {NIC}; ip -n rack address add 198.18.0.2/24 dev {RACK_NIC}")
+    twin.ssh(RACK_CONFIG)
+    sim = twin.ssh("sed -n 's/^ExecStart=//p' /etc/systemd/system/wirebook-sim.service")
+    twin.ssh(RACK_UNIT.format(unit="rack-sim", command=sim))
+    feed = f"{WIREBOOK} feed binance --config /etc/rack.toml"
+    twin.ssh(RACK_UNIT.format(unit="rack-feed", command=feed))
+    yield
+    twin.ssh(
+        f"systemctl stop rack-feed rack-sim; rm /etc/rack.toml; ip address del 198.18.0.1/24 dev {NIC};"
+        f" ip -n rack address del 198.18.0.2/24 dev {RACK_NIC}"
+    )
+
+
+def deploy(twin: Twin, model: dict[str, Any], **transport: str) -> Run:
+    """Deploy the twin as a node that has books and no feed."""
+    variables = {
+        "feed_engine_feeds": [feed | {"remote": True} for feed in model["feed_engine_feeds"]],
+        "feed_engine_settings": {**model["feed_engine_settings"], "transport": {"interface": NIC, **transport}},
+    }
+    run = twin.play("playbooks/deploy.yml", "--extra-vars", json.dumps(variables))
+    assert run.status == 0, run.output
+    return run
+
+
+def transport(twin: Twin) -> dict[str, Any]:
+    """Return what the book process says of its transport."""
+    said: dict[str, Any] = json.loads(twin.ssh("cat /run/wirebook/transport.json"))
+    return said
+
+
+def xdp_of(twin: Twin) -> dict[str, Any] | None:
+    """Return what the kernel says of the NIC's XDP program."""
+    (link,) = json.loads(twin.ssh(f"ip -json link show dev {NIC}"))
+    program: dict[str, Any] | None = link.get("xdp")
+    return program
+
+
+def books(twin: Twin) -> list[dict[str, Any]]:
+    """Return the books as a strategy sees them."""
+    said = json.loads(twin.ssh(f"{WIREBOOK} top --once --json --config /etc/wirebook/engine.toml"))
+    symbols: list[dict[str, Any]] = said["symbols"]
+    return symbols
+
+
+def test_the_nic_stamps_ptp_frames_in_hardware(twin: Twin) -> None:
+    script = (PROJECT / "molecule/twin/hardware-stamps").read_text()
+    print(said := twin.ssh(f"python3 - {NIC} 5", script))
+    assert said.startswith("5 of 5 PTP frames stamped in hardware"), said
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("rack_feed")
+def test_af_xdp_receives_in_the_drivers_native_mode(twin: Twin, model: dict[str, Any]) -> None:
+    boot = twin.boot_id()
+    deploy(twin, model, kind="af_xdp", fallback="refuse")
+    assert twin.boot_id() == boot
+    program, said = xdp_of(twin), transport(twin)
+    assert program and program["mode"] == 1, program  # XDP_ATTACHED_DRV of linux/if_link.h
+    assert said["kind"] == "af_xdp"
+    assert f"{NIC} queue 0, native mode" in said["how"]
+    time.sleep(3)
+    later = transport(twin)
+    print(later)
+    assert later["xdp_redirected"] > said["xdp_redirected"]
+    assert (later["xdp_bad_length"], later["xdp_bad_checksum"], later["xdp_over_rate"], later["drops"]) == (0, 0, 0, 0)
+    assert [book["state"] for book in books(twin)] == ["LIVE"]
+
+
+@pytest.mark.full
+def test_the_process_past_the_kernel_holds_no_right_over_the_network(twin: Twin) -> None:
+    effective = int(twin.status_of("wirebook-book")["CapEff"], 16)
+    assert effective == 1 << 14  # CAP_IPC_LOCK of linux/capability.h
+
+
+@pytest.mark.full
+def test_what_is_not_the_feeds_goes_to_the_kernel_as_ever(twin: Twin) -> None:
+    assert "0% packet loss" in twin.ssh("ip netns exec rack ping -c 3 -W 5 198.18.0.1")
+    assert twin.knobs()["PTP port state"]["status"] == "PASS"
+
+
+@pytest.mark.full
+def test_what_goes_past_the_kernel_can_be_captured(twin: Twin) -> None:
+    command = f"{WIREBOOK} capture /run/taken.pcapng --packets 20 --config /etc/wirebook/engine.toml"
+    assert "20 packets" in twin.ssh(f"{command} 2>&1")
+    # From the rack's address to the group of the incremental channel, as tcpdump reads it.
+    assert re.search(r"198\.18\.0\.2\.\d+ > 239\.192\.7\.1\.17001", twin.ssh("tcpdump -n -r /run/taken.pcapng 2>&1"))
+
+
+@pytest.mark.full
+def test_a_book_process_that_is_killed_is_whole_again_past_the_kernel(twin: Twin) -> None:
+    before = twin.ssh("systemctl show --property=MainPID --value wirebook-book")
+    twin.ssh(f"kill -9 {before}")
+    deadline = time.monotonic() + 120
+    while twin.ssh("systemctl is-active wirebook-book || true") != "active":
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert twin.ssh("systemctl show --property=MainPID --value wirebook-book") != before
+    assert (program := xdp_of(twin)) and program["mode"] == 1
+    while [book["state"] for book in books(twin)] != ["LIVE"]:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("rack_feed")
+def test_back_to_udp_takes_a_restart_and_leaves_nothing(twin: Twin, model: dict[str, Any]) -> None:
+    boot = twin.boot_id()
+    deploy(twin, model, kind="udp")
+    assert twin.boot_id() == boot
+    assert xdp_of(twin) is None
+    said = transport(twin)
+    print(said)
+    assert said["kind"] == "udp"
+    # The emulated 82576 can stamp PTP's frames and no others.
+    assert f"kernel ({NIC} stamps nothing but PTP's packets in hardware)" in said["how"]
+    assert [book["state"] for book in books(twin)] == ["LIVE"]
+
+
+@pytest.mark.full
+def test_the_node_of_the_inventory_comes_back(twin: Twin) -> None:
+    twin.succeed("deploy")
+    assert [book["state"] for book in books(twin)] == ["LIVE"]
