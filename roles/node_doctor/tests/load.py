@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -14,5 +15,6 @@ def load_program(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec
     module = importlib.util.module_from_spec(spec)
+    sys.modules[loader.name] = module  # dataclasses look for their module there
     loader.exec_module(module)
     return module
