@@ -146,6 +146,8 @@ def nic(knob: Knob) -> str:
             return f"ethtool --coalesce {interface} {name} {other}"
         case "channels", _, _:
             return f"ethtool --set-channels {interface} combined {int(want) + 1}"
+        case "rx", _, "timestamps":
+            return f"hwstamp_ctl -i {interface} -r 0"
         case "rss", _, _:
             return f"ethtool --set-rxfh-indir {interface} default"
     return f"ethtool --features {interface} {name} {other}"

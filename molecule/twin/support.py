@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ PICTURE = {
         "| awk '{ print $1, $3 }'"
     ),
     "command line": "tr ' ' '\\n' </proc/cmdline",
-    # Not by sysctl --all, which reads kernel.sched_rt_runtime_us too: that makes Linux 6.12 lose its account of the fair servers.
+    # Not by sysctl --all: when kernel.sched_rt_runtime_us is read, Linux 6.12 loses its account of the fair servers.
     "sysctls": (
-        "cd /proc/sys; find . -type f ! -name 'sched_rt*' ! -name 'sched_deadline*' -exec grep --text . {} + 2>/dev/null "
-        f"| sed -e 's,^./,,' -e 's,/,.,g' | grep -vE '^({VOLATILE})'"
+        "cd /proc/sys; find . -type f ! -name 'sched_rt*' ! -name 'sched_deadline*' -exec grep --text . {} + "
+        f"2>/dev/null | sed -e 's,^./,,' -e 's,/,.,g' | grep -vE '^({VOLATILE})'"
     ),
     "hugepages": "cd /sys/kernel/mm; grep . transparent_hugepage/enabled hugepages/*/nr_hugepages",
     "drivers": "for device in /sys/bus/pci/devices/*; do echo ${device##*/} $(readlink $device/driver); done",
@@ -55,7 +56,7 @@ UNRELATED = {
 
 
 def differences(
-    before: dict[str, set[str]], now: dict[str, set[str]], expected: dict[str, tuple[str, ...]]
+    before: dict[str, set[str]], now: dict[str, set[str]], expected: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[str]]:
     """Return by section what is in one picture only, marked - or +, but for what is unrelated or expected."""
     found = {}

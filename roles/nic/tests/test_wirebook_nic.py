@@ -49,6 +49,7 @@ def test_only_what_is_off_is_changed_channels_first(
         "generic-receive-offload": Setting(value=True),
         "large-receive-offload": Setting(value=True, fixed=True),
         "flag legacy-rx": Setting(value=False),
+        "rx-timestamps": Setting(value=False),
     }
     settings = {
         "rx-ring": "max",
@@ -59,6 +60,7 @@ def test_only_what_is_off_is_changed_channels_first(
         "rx-pause": False,
         "rx-usecs": 0,
         "flag legacy-rx": True,
+        "rx-timestamps": True,
     }
     assert commands(program, tmp_path, monkeypatch, found, settings=settings) == [
         "ethtool -L eth4 combined 1",
@@ -66,6 +68,7 @@ def test_only_what_is_off_is_changed_channels_first(
         "ethtool -A eth4 autoneg off rx off",
         "ethtool --set-priv-flags eth4 legacy-rx on",
         "ethtool -K eth4 generic-receive-offload off",
+        "hwstamp_ctl -i eth4 -r 1",
     ]
 
 

@@ -44,6 +44,7 @@ PRINTS = {
     "-l": CHANNELS,
     "-x": TABLE,
     "-n": RULES,
+    "-T": "Capabilities:\n\thardware-receive\nHardware Receive Filter Modes:\n\tnone\n\tall\n",
     "-i": "driver: igb\nversion: 6.12.117\nfirmware-version: 1.2.3\nbus-info: 0000:00:04.0\n",
     "--show-priv-flags": "Private flags for enp0s4:\nlegacy-rx: off\n",
     "--json -a": json.dumps([{"ifname": "enp0s4", "autonegotiate": True, "rx": True, "tx": False}]),
@@ -71,6 +72,7 @@ def nic(tmp_path: Path) -> Tree:
         tree.write(f"/prints/{place}", text)
         cases.append(f'"{option} enp0s4") cat {tmp_path}/prints/{place} ;;')
     tree.install("ethtool", 'case "$*" in\n' + "\n".join(cases) + '\n*) echo "netlink error: $*" >&2; exit 76 ;;\nesac')
+    tree.install("hwstamp_ctl", 'echo "current settings:\ntx_type 1\nrx_filter 12"')
     return tree
 
 
@@ -91,6 +93,7 @@ def nic(tmp_path: Path) -> Tree:
         ("flag legacy-rx", True, "FAIL", "off"),
         ("generic-receive-offload", False, "FAIL", "on"),
         ("large-receive-offload", False, "PASS", "off"),
+        ("rx-timestamps", True, "FAIL", "off"),
     ],
 )
 def test_a_setting(nic: Tree, setting: str, want: Any, status: str, running: str) -> None:
@@ -108,6 +111,12 @@ def test_a_setting(nic: Tree, setting: str, want: Any, status: str, running: str
 def test_what_the_nic_cannot_do_is_not_run(nic: Tree, setting: str, want: Any, reason: str) -> None:
     nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:04.0", "setting": setting, "want": want})
     assert (nic.only()["status"], nic.only()["reason"]) == ("NOT-RUN", reason)
+
+
+def test_a_nic_that_stamps_only_ptp_frames_is_not_asked_for_more(nic: Tree) -> None:
+    nic.write(f"/prints/{list(PRINTS).index('-T')}", "Hardware Receive Filter Modes:\n\tnone\n\tptpv2-event\n")
+    nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:04.0", "setting": "rx-timestamps", "want": True})
+    assert nic.only()["reason"] == "the driver igb of enp0s4 has no rx-timestamps"
 
 
 def test_flow_rules(nic: Tree) -> None:

@@ -10,6 +10,8 @@ from .host import CannotProbeError, Host
 
 # What ethtool prints for a value that the driver doesn't have.
 NOT_THERE = ("n/a", "")
+# HWTSTAMP_FILTER_ALL of linux/net_tstamp.h, as hwstamp_ctl(8) takes and prints it.
+FILTER_ALL = "1"
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ def driver(host: Host, interface: str) -> dict[str, str]:
 
 
 def settings(host: Host, interface: str) -> dict[str, Setting]:
-    """Return all settings that the NIC has: rings, coalescing, channels, pause, features, RSS and private flags."""
+    """Return all settings that the NIC has: rings, coalescing, channels, pause, features, stamps, RSS and flags."""
     found: dict[str, Setting] = {}
-    for read in (_rings, _coalescing, _channels, _pause, _features, _rss, _flags):
+    for read in (_rings, _coalescing, _channels, _pause, _features, _stamps, _rss, _flags):
         try:
             found.update(read(host, interface))
         except CannotProbeError:
@@ -103,6 +105,17 @@ def _features(host: Host, interface: str) -> dict[str, Setting]:
         for name, feature in one.items()
         if isinstance(feature, dict)
     }
+
+
+def _stamps(host: Host, interface: str) -> dict[str, Setting]:
+    """Return whether the NIC stamps every received packet, where it can; most stamp PTP's packets only.
+
+    ethtool(8) tells what a NIC can do, hwstamp_ctl(8) what it does.
+    """
+    if not re.search(r"^\s+all\b", host.command("ethtool", "-T", interface), re.MULTILINE):
+        return {}
+    found = re.search(r"^rx_filter (\d+)$", host.command("hwstamp_ctl", "-i", interface), re.MULTILINE)
+    return {"rx-timestamps": Setting(found.group(1) == FILTER_ALL)} if found else {}
 
 
 def _rss(host: Host, interface: str) -> dict[str, Setting]:
