@@ -18,7 +18,7 @@ NOTHING_CHANGED = re.compile(rf"^{HOST} .*\bchanged=0\b.*\bunreachable=0\b.*\bfa
 
 
 # Values that the kernel counts up by itself, or draws at each boot.
-VOLATILE = "fs.dentry|fs.file-nr|fs.inode|kernel.ns_last_pid|kernel.random|kernel.pty.nr|net.netfilter"
+VOLATILE = "fs.dentry|fs.file-nr|fs.inode|fs.quota|kernel.ns_last_pid|kernel.random|kernel.pty.nr|net.netfilter"
 # What a host is, by a command that prints it.
 PICTURE = {
     "files": (
@@ -26,7 +26,8 @@ PICTURE = {
         "cat /run/picture; rm /run/picture /run/fingerprint"
     ),
     "packages": "dpkg-query --show --showformat '${Package} ${Version} ${db:Status-Abbrev}\n'",
-    "unit files": "systemctl list-unit-files --no-legend --plain | awk '{ print $1, $2 }'",
+    # A login is a unit too, a transient one.
+    "unit files": "systemctl list-unit-files --no-legend --plain | awk '$2 != \"transient\" { print $1, $2 }'",
     "units": (
         "systemctl list-units --no-legend --plain --state=active,failed --type=service,timer,mount,socket "
         "| awk '{ print $1, $3 }'"
