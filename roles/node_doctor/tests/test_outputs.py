@@ -23,6 +23,7 @@ def tree(tmp_path: Path) -> Tree:
     write(tmp_path / "etc/os-release", 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\n')
     write(tmp_path / "proc/sys/kernel/osrelease", "6.12.1\n")
     write(system / "cpu/online", "0-3\n")
+    write(system / "cpu/present", "0-4\n")
     write(system / "cpu/isolated", "2-3\n")
     for node, cpus in enumerate(("0-1", "2-3")):
         write(system / f"node/node{node}/cpulist", cpus + "\n")
@@ -83,6 +84,7 @@ def test_the_page_draws_the_host(page: Page) -> None:
         "|node 0 |2 GiB of memory, no hugepages",
         "|3|book",
         "|2|free",
+        "offline: CPU 4",
         "|0|housekeeping|1 IRQ",
         "|enp0s4 |0000:00:04.0 igb||clock ptp0 · 1 IRQ on CPU 0-1",
     ):

@@ -75,6 +75,36 @@ def test_kernel_threads(tree: Tree, flags: int, cpus: str, status: str) -> None:
     assert tree.status() == status
 
 
+@pytest.fixture
+def cores(tree: Tree) -> Tree:
+    """Return a host whose cores 2 and 3 are isolated, with the siblings 6 and 7."""
+    tree.write("/sys/devices/system/cpu/smt/control", "on\n")
+    for cpu in (2, 3):
+        tree.write(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", f"{cpu}\n")
+    tree.desire({"name": "s", "probe": "smt_siblings", "cpus": "2-3", "want": "offline"})
+    return tree
+
+
+def test_siblings_of_isolated_cpus_are_offline(cores: Tree) -> None:
+    assert (cores.only()["status"], cores.only()["running"]) == ("PASS", "offline")
+    cores.write("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "3,7\n")
+    assert (cores.only()["status"], cores.only()["running"]) == ("FAIL", "online: 7")
+
+
+def test_siblings_that_are_isolated_too_may_stay(cores: Tree) -> None:
+    cores.write("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "2-3\n")
+    assert cores.status() == "PASS"
+
+
+@pytest.mark.parametrize("control", ["notsupported", "notimplemented"])
+def test_a_machine_without_smt_has_no_siblings(cores: Tree, control: str) -> None:
+    cores.write("/sys/devices/system/cpu/smt/control", f"{control}\n")
+    assert (cores.only()["status"], cores.only()["reason"]) == (
+        "NOT-RUN",
+        "this machine has no SMT, or its firmware has it off",
+    )
+
+
 def test_what_the_machine_lacks_is_not_run(tree: Tree) -> None:
     knob = {"name": "g", "probe": "text", "path": "/sys/x/governor", "want": "performance"}
     tree.desire(knob | {"needs": "/sys/x", "lacking": "no x"})

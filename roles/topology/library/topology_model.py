@@ -21,6 +21,7 @@ options:
     required: true
   isolated_cpus: {type: str, required: true, description: As topology_isolated_cpus.}
   housekeeping_cpus: {type: str, default: "", description: As topology_housekeeping_cpus.}
+  smt_siblings: {type: str, default: online, choices: [online, offline], description: As topology_smt_siblings.}
   services:
     description: As topology_services.
     type: list
@@ -98,6 +99,7 @@ def main() -> None:
             "host": {"type": "dict", "required": True},
             "isolated_cpus": {"type": "str", "required": True},
             "housekeeping_cpus": {"type": "str", "default": ""},
+            "smt_siblings": {"type": "str", "default": "online", "choices": ["online", "offline"]},
             "services": {
                 "type": "list",
                 "elements": "dict",

@@ -19,6 +19,7 @@ def drawn(root: Path, **changes: Any) -> str:
     inventory: dict[str, Any] = {
         "isolated_cpus": "2-3",
         "housekeeping_cpus": "",
+        "smt_siblings": "online",
         "services": [{"name": "book", "cpu": 3}],
         "hugepages": [],
         "management_nic": "",
@@ -113,3 +114,13 @@ housekeeping CPUs    0-5: the service manager, all else, and every interrupt
 clock                systemd-timesyncd.service
 kernel command line  nothing of wirebook's"""
     )
+
+
+def test_siblings_that_go_offline(host_files: HostFiles) -> None:
+    root = host_files(nodes=("0-7",), siblings={cpu: f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)})
+    lines = drawn(root, smt_siblings="offline").splitlines()
+    assert [line[2:-2].rstrip() for line in lines if "6]" in line or "7]" in line] == [
+        "[2|6]        isolated, free, 6 offline",
+        "[3|7]        isolated: book on 3, 7 offline",
+    ]
+    assert "offline CPUs         6-7" in lines

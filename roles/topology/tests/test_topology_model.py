@@ -21,6 +21,7 @@ def wish(**changes: Any) -> Wish:
     inventory: dict[str, Any] = {
         "isolated_cpus": "2-3",
         "housekeeping_cpus": "",
+        "smt_siblings": "online",
         "services": [{"name": "feed-binance", "cpu": 2}, {"name": "book", "cpu": 3}],
         "hugepages": [{"node": 1, "size": "2M", "count": 128}],
         "management_nic": "",
@@ -143,7 +144,8 @@ def test_what_cannot_be_right_is_refused_in_one_sentence(
 def test_an_isolated_cpu_needs_its_smt_sibling(host_files: HostFiles) -> None:
     root = host_files(siblings={0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"})
     assert refused(root, isolated_cpus="3", services=[]) == [
-        "CPU 3 is isolated but its SMT sibling 1 isn't: add 1 to topology_isolated_cpus, or take 3 out."
+        "CPU 3 is isolated but its SMT sibling 1 isn't: add 1 to topology_isolated_cpus, take 3 out, "
+        "or set topology_smt_siblings to offline."
     ]
     assert refused(root, isolated_cpus="1,3", services=[]) == []
 
@@ -294,3 +296,50 @@ def test_the_iommu_is_for_vfio(host_files: HostFiles, iommu_table: str, use: str
             "interrupt_cpus_list": [0, 1],
         },
     ]
+
+
+class TestSiblingsOffline:
+    """A host of four cores in one node, the siblings being 4 to 7; cores 2 and 3 are isolated without theirs."""
+
+    @pytest.fixture
+    def root(self, host_files: HostFiles) -> Path:
+        return host_files(nodes=("0-7",), siblings={cpu: f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)})
+
+    def test_they_are_neither_isolated_nor_housekeeping(self, root: Path) -> None:
+        found = derived(root, smt_siblings="offline", hugepages=[])
+        assert (found["isolated"], found["housekeeping"]) == ("2-3", "0-1,4-5")
+        assert (found["smt_siblings"], found["siblings_to_offline"]) == ("offline", [6, 7])
+
+    def test_a_second_deploy_derives_the_same(self, root: Path) -> None:
+        before = derived(root, smt_siblings="offline", hugepages=[])
+        cpus = root / "sys/devices/system/cpu"
+        (cpus / "present").write_text("0-7\n")
+        (cpus / "online").write_text("0-5\n")
+        (root / "sys/devices/system/node/node0/cpulist").write_text("0-5\n")
+        for cpu in (2, 3):
+            (cpus / f"cpu{cpu}/topology/thread_siblings_list").write_text(f"{cpu}\n")
+        after = derived(root, smt_siblings="offline", hugepages=[])
+        assert after == before | {"siblings_to_offline": []}
+
+    def test_those_that_are_isolated_too_stay(self, root: Path) -> None:
+        found = derived(root, isolated_cpus="2-3,7", smt_siblings="offline", hugepages=[])
+        assert found["siblings_to_offline"] == [6]
+
+    def test_the_core_of_cpu_0_stays_whole(self, root: Path) -> None:
+        assert refused(root, isolated_cpus="2-4", smt_siblings="offline", hugepages=[]) == [
+            "CPU 4 shares a core with CPU 0, which stays: take 4 out of topology_isolated_cpus."
+        ]
+
+    def test_housekeeping_may_not_count_on_them(self, root: Path) -> None:
+        assert refused(root, housekeeping_cpus="0-1,4-6", smt_siblings="offline", hugepages=[]) == [
+            "CPU 6 is in topology_housekeeping_cpus and is to go offline as the SMT sibling of an isolated CPU: "
+            "take it out, or set topology_smt_siblings to online."
+        ]
+        assert refused(root, housekeeping_cpus="0-1,4-5", smt_siblings="offline", hugepages=[]) == []
+
+    def test_a_cpu_that_is_offline_is_told_from_an_absent_one(self, root: Path) -> None:
+        (root / "sys/devices/system/cpu/present").write_text("0-8\n")
+        assert refused(root, isolated_cpus="2-3,6-8", hugepages=[]) == [
+            "CPU 8 is offline: bring it online (chcpu --enable 8), or take it out of topology_isolated_cpus and "
+            "topology_housekeeping_cpus."
+        ]

@@ -23,6 +23,7 @@ def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> li
     inventory: dict[str, Any] = {
         "isolated_cpus": "2-3",
         "housekeeping_cpus": "",
+        "smt_siblings": "online",
         "services": [{"name": "book", "cpu": 3}],
         "hugepages": PAGES,
         "management_nic": "",

@@ -52,7 +52,8 @@ def draw_host(facts: dict[str, Any], host: Host, findings: list[Finding]) -> str
     nodes = {node["node"] for node in facts["nodes"]}
     elsewhere = [nic for nic in facts["nics"] if nic["node"] not in nodes]
     other = f"<div class=socket><b>NICs on no node that the firmware tells</b>{_nics(elsewhere, drawn)}</div>"
-    return f"{LEGEND}<div class=host>{''.join(_sockets(drawn))}{other if elsewhere else ''}</div>"
+    offline = f"<p class=dim>offline: CPU {facts['cpus_offline']}</p>" if facts["cpus_offline"] else ""
+    return f"{LEGEND}{offline}<div class=host>{''.join(_sockets(drawn))}{other if elsewhere else ''}</div>"
 
 
 def _services(findings: list[Finding]) -> dict[int, list[str]]:

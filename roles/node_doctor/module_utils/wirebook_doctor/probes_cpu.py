@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from .host import Host, cpu_set
+from .host import CannotProbeError, Host, cpu_set
 from .knobs import ABSENT, Knob, Probe, Reading
 
 # task_struct.flags (include/linux/sched.h), the ninth field of /proc/PID/stat (proc_pid_stat(5)).
@@ -94,8 +94,25 @@ def probe_kernel_threads(host: Host, knob: Knob) -> Reading:
     return Reading(f"{len(found)} threads on {knob.want}", running_ok=True)
 
 
+CPUS = "/sys/devices/system/cpu"
+NO_SMT = ("notsupported", "notimplemented")
+
+
+def probe_smt_siblings(host: Host, knob: Knob) -> Reading:
+    """Look for SMT siblings of the isolated CPUs `cpus` that are online and not isolated; `want` is "offline"."""
+    if host.read(f"{CPUS}/smt/control") in NO_SMT:
+        raise CannotProbeError("this machine has no SMT, or its firmware has it off")
+    isolated = cpu_set(str(knob.argument("cpus")))
+    online: frozenset[int] = frozenset().union(
+        *(cpu_set(host.read(f"{CPUS}/cpu{cpu}/topology/thread_siblings_list") or "") for cpu in isolated)
+    )
+    left = online - isolated
+    return Reading(f"online: {as_list(left)}" if left else "offline", running_ok=not left)
+
+
 PROBES = {
     "cpumask": Probe(probe_cpumask, "kernel"),
     "interrupts": Probe(probe_interrupts, "kernel"),
     "kernel_threads": Probe(probe_kernel_threads, "kernel"),
+    "smt_siblings": Probe(probe_smt_siblings, "kernel"),
 }

@@ -19,6 +19,8 @@ def derive(wish: Wish, host: Host) -> dict[str, Any]:
         "housekeeping_cpus": sorted(housekeeping),
         "housekeeping_mask": format_mask(housekeeping),
         "isolated_cpus": sorted(wish.isolated),
+        "smt_siblings": wish.smt_siblings,
+        "siblings_to_offline": sorted(siblings_to_offline(wish, host)),
         "kernel_cmdline": _kernel_cmdline(wish, host, housekeeping),
         "hugepages": _hugepages(wish, host),
         "services": {name: {"cpu": cpu, "node": host.node_of(cpu)} for name, cpu in wish.services},
@@ -42,7 +44,16 @@ def _data_nic(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> dict[str, Any
 
 def housekeeping_cpus(wish: Wish, host: Host) -> frozenset[int]:
     """Return the CPUs for everything that has no CPU of its own."""
-    return host.online - wish.isolated if wish.housekeeping is None else wish.housekeeping
+    if wish.housekeeping is not None:
+        return wish.housekeeping
+    return host.online - wish.isolated - siblings_to_offline(wish, host)
+
+
+def siblings_to_offline(wish: Wish, host: Host) -> frozenset[int]:
+    """Return the online CPUs that are to go offline: SMT siblings of isolated CPUs that aren't isolated themselves."""
+    if wish.smt_siblings != "offline":
+        return frozenset()
+    return frozenset[int]().union(*(host.siblings[cpu] for cpu in wish.isolated & host.online)) - wish.isolated
 
 
 def interrupt_cpus(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> frozenset[int]:

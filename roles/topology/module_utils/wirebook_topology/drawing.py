@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .cpus import format_cpus
-from .derive import derive, interrupt_cpus
+from .derive import derive, interrupt_cpus, siblings_to_offline
 from .model import Host, Nic, Node, Wish
 from .refusals_clock import clock_owners
 from .refusals_nic import why_management
@@ -54,7 +54,7 @@ def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
             continue
         threads = host.siblings[cpu] & host.online
         drawn |= threads
-        core, duty = f"[{'|'.join(map(str, sorted(threads)))}]", _duty(threads, wish)
+        core, duty = f"[{'|'.join(map(str, sorted(threads)))}]", _duty(threads, wish, host)
         if groups and groups[-1][0] == duty:
             groups[-1][1].append(core)
         else:
@@ -69,14 +69,16 @@ def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
         yield f"{cores:{width}}  {duty}".rstrip()
 
 
-def _duty(threads: frozenset[int], wish: Wish) -> str:
+def _duty(threads: frozenset[int], wish: Wish, host: Host) -> str:
     if not threads & wish.isolated:
         return "housekeeping, interrupts"
     running = [f"{service} on {cpu}" for service, cpu in wish.services if cpu in threads]
-    free = threads - {cpu for _, cpu in wish.services}
+    leaving = threads & siblings_to_offline(wish, host)
+    free = threads - leaving - {cpu for _, cpu in wish.services}
+    offline = [f"{format_cpus(leaving)} offline"] if leaving else []
     if not running:
-        return "isolated, free"
-    return "isolated: " + ", ".join([*running, *([f"{format_cpus(free)} free"] if free else [])])
+        return ", ".join(["isolated, free", *offline])
+    return "isolated: " + ", ".join([*running, *([f"{format_cpus(free)} free"] if free else []), *offline])
 
 
 def _hugepages(node: Node, wish: Wish) -> Iterator[str]:
@@ -134,6 +136,9 @@ def _derived(wish: Wish, host: Host) -> Iterator[str]:
     derived = derive(wish, host)
     yield f"isolated CPUs        {derived['isolated'] or 'none'}"
     yield f"housekeeping CPUs    {derived['housekeeping']}: the service manager, all else, and every interrupt"
+    offline = format_cpus({*host.offline, *siblings_to_offline(wish, host)})
+    if offline:
+        yield f"offline CPUs         {offline}"
     owners = clock_owners(wish, host)
     own = {"host": host.clock_services, "chrony": ("chrony.service",)}.get(wish.clock.mode, ())
     away = [name for name in host.clock_services if name not in own]

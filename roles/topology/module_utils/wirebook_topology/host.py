@@ -29,7 +29,8 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
     """Return the facts of the host whose files are below `root`.
 
     `os` {id, version, codename, name}, `arch`, `python` (major.minor), `container` (its manager's name, or ""),
-    `kernel` (its release), `iommu` ("intel", "amd" or ""), `cpus_online` (list), `manager_cpus` (list: where PID 1 may
+    `kernel` (its release), `iommu` ("intel", "amd" or ""), `cpus_online` (list), `cpus_offline` (list: those
+    present that are), `manager_cpus` (list: where PID 1 may
     run), `siblings` {cpu: list}, `sockets` {cpu: number}, `nodes` [{node, cpus, memory_kb, hugepages {"2048kB":
     number}}], `transparent_hugepages` (the chosen policy), `hugetlbfs` {mount point: "owner group mode"},
     `default_route` and `ssh` (the interfaces that carry a default route, and the SSH session that runs this),
@@ -46,6 +47,7 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
         "kernel": _text(root / "proc/sys/kernel/osrelease"),
         "iommu": _iommu(system / "firmware/acpi/tables"),
         "cpus_online": format_cpus(online),
+        "cpus_offline": format_cpus(parse_cpus(_text(system / "devices/system/cpu/present")) - online),
         "manager_cpus": _manager_cpus(root / "proc/1/status"),
         "siblings": {
             str(cpu): _text(system / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)

@@ -59,6 +59,7 @@ class Host:
     kernel: str
     iommu: str
     online: frozenset[int]
+    offline: frozenset[int]
     siblings: dict[int, frozenset[int]]
     sockets: dict[int, int]
     nodes: dict[int, Node]
@@ -86,6 +87,7 @@ class Host:
             kernel=facts["kernel"],
             iommu=facts["iommu"],
             online=parse_cpus(facts["cpus_online"]),
+            offline=parse_cpus(facts["cpus_offline"]),
             siblings={int(cpu): parse_cpus(text) for cpu, text in facts["siblings"].items()},
             sockets={int(cpu): socket for cpu, socket in facts["sockets"].items()},
             nodes={node.number: node for node in nodes},
@@ -149,6 +151,7 @@ class Wish:
 
     isolated: frozenset[int]
     housekeeping: frozenset[int] | None
+    smt_siblings: str
     services: tuple[tuple[str, int], ...]
     hugepages: tuple[Hugepages, ...]
     management_nic: str
@@ -163,6 +166,7 @@ class Wish:
         return cls(
             isolated=parse_cpus(inventory["isolated_cpus"]),
             housekeeping=parse_cpus(inventory["housekeeping_cpus"]) if inventory["housekeeping_cpus"] else None,
+            smt_siblings=inventory["smt_siblings"],
             services=tuple((entry["name"], entry["cpu"]) for entry in inventory["services"]),
             hugepages=tuple(Hugepages(e["node"], e["size"], e["count"]) for e in inventory["hugepages"]),
             management_nic=inventory["management_nic"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .cpus import format_cpus
+from .derive import siblings_to_offline
 from .model import RISKS, Host, Wish
 from .refusals_clock import clock_refusals
 from .refusals_nic import nic_refusals
@@ -35,8 +36,15 @@ def _system_refusals(host: Host) -> Iterator[str]:
 def _cpu_refusals(wish: Wish, host: Host) -> Iterator[str]:
     absent = (wish.isolated | (wish.housekeeping or frozenset())) - host.online
     if absent:
+        cpus = format_cpus(absent)
+        if absent <= host.offline:
+            yield (
+                f"CPU {cpus} is offline: bring it online (chcpu --enable {cpus}), or take it out of "
+                "topology_isolated_cpus and topology_housekeeping_cpus."
+            )
+            return
         yield (
-            f"CPU {format_cpus(absent)} isn't on the host, which has {format_cpus(host.online)}: "
+            f"CPU {cpus} isn't on the host, which has {format_cpus(host.online)}: "
             "change topology_isolated_cpus and topology_housekeeping_cpus."
         )
         return
@@ -52,13 +60,15 @@ def _cpu_refusals(wish: Wish, host: Host) -> Iterator[str]:
     # Two hardware threads share one core: what runs on the sibling takes time from the isolated one.
     for cpu in sorted(wish.isolated):
         split = host.siblings[cpu] - wish.isolated
-        if split and 0 not in split:
+        if 0 in split:
+            yield f"CPU {cpu} shares a core with CPU 0, which stays: take {cpu} out of topology_isolated_cpus."
+        elif split and wish.smt_siblings != "offline":
             yield (
                 f"CPU {cpu} is isolated but its SMT sibling {format_cpus(split)} isn't: "
-                f"add {format_cpus(split)} to topology_isolated_cpus, or take {cpu} out."
+                f"add {format_cpus(split)} to topology_isolated_cpus, take {cpu} out, "
+                "or set topology_smt_siblings to offline."
             )
-        elif split:
-            yield f"CPU {cpu} shares a core with CPU 0, which stays: take {cpu} out of topology_isolated_cpus."
+    leaving = siblings_to_offline(wish, host)
     if wish.housekeeping is not None:
         both = wish.housekeeping & wish.isolated
         if both:
@@ -66,7 +76,12 @@ def _cpu_refusals(wish: Wish, host: Host) -> Iterator[str]:
                 f"CPU {format_cpus(both)} is both isolated and housekeeping: "
                 "take it out of topology_housekeeping_cpus or topology_isolated_cpus."
             )
-        neither = host.online - wish.isolated - wish.housekeeping
+        if wish.housekeeping & leaving:
+            yield (
+                f"CPU {format_cpus(wish.housekeeping & leaving)} is in topology_housekeeping_cpus and is to go offline "
+                "as the SMT sibling of an isolated CPU: take it out, or set topology_smt_siblings to online."
+            )
+        neither = host.online - wish.isolated - wish.housekeeping - leaving
         if neither:
             yield (
                 f"CPU {format_cpus(neither)} is neither isolated nor housekeeping: "
