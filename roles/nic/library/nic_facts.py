@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.wirebook_doctor import ethtool
 from ansible.module_utils.wirebook_doctor.host import CannotProbeError, Host
@@ -33,7 +35,14 @@ nics:
   description: By PCI address C(driver), C(firmware), and C(settable), the settings that the driver has and doesn't fix.
   type: dict
   returned: success
+units:
+  description: The instances of C(wirebook-nic@.service) that the next boot starts.
+  type: list
+  elements: str
+  returned: success
 """
+
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 
 
 def main() -> None:
@@ -51,7 +60,8 @@ def main() -> None:
             nics[pci] = {"driver": told["driver"], "firmware": told["firmware"], "settable": sorted(settable)}
         except CannotProbeError as error:
             module.warn(str(error))
-    module.exit_json(changed=False, nics=nics)
+    units = sorted(path.name for path in WANTS.glob("wirebook-nic@*.service"))
+    module.exit_json(changed=False, nics=nics, units=units)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -89,3 +92,55 @@ def test_values_in_sysfs(program: ModuleType, tmp_path: Path) -> None:
     path.write_text("0\n")
     wanted = {"values": {"gro_flush_timeout": 200000, "napi_defer_hard_irqs": 2}}
     assert list(program.values(Host(tmp_path), "0000:00:04.0", wanted)) == [(path, "0", "200000")]
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def asked(self, program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Return the PCI addresses that the command looks at, of two NICs in its configuration."""
+        nic = {"settings": {}, "values": {}, "flow_rules": []}
+        path = tmp_path / "nic.json"
+        path.write_text(json.dumps({"0000:00:04.0": nic | {"name": "eth4"}, "0000:00:08.0": nic | {"name": "eth8"}}))
+        monkeypatch.setattr(program, "CONFIGURATION", path)
+        asked: list[str] = []
+        monkeypatch.setattr(program, "changes", lambda _, pci, __: asked.append(pci) or [])
+        monkeypatch.setattr(program, "values", lambda *_: [])
+        return asked
+
+    @pytest.mark.parametrize(
+        ("arguments", "addresses"),
+        [
+            (["apply"], ["0000:00:04.0", "0000:00:08.0"]),
+            (["apply", "--check"], ["0000:00:04.0", "0000:00:08.0"]),
+            (["apply", "eth8"], ["0000:00:08.0"]),
+        ],
+    )
+    def test_all_nics_or_one(
+        self,
+        program: ModuleType,
+        asked: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: list[str],
+        addresses: list[str],
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["wirebook-nic", *arguments])
+        assert program.main() == 0
+        assert asked == addresses
+
+    @pytest.mark.parametrize("arguments", [[], ["apply", "eth5"], ["apply", "eth4", "eth8"], ["show"]])
+    def test_what_it_does_not_know(
+        self, program: ModuleType, asked: list[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["wirebook-nic", *arguments])
+        assert program.main() == 2
+        assert asked == []
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze isn't installed here")
+def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
+    text = (ROLE / "files/wirebook-nic@.service").read_text()
+    unit = tmp_path / "wirebook-nic@enp0s4.service"
+    # The command is installed on nodes only.
+    unit.write_text(text.replace("/usr/local/sbin/wirebook-nic", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
