@@ -98,12 +98,17 @@ class TestTheCommand:
     @pytest.fixture
     def asked(self, program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Return the PCI addresses that the command looks at, of two NICs in its configuration."""
-        nic = {"settings": {}, "values": {}, "flow_rules": []}
+        nic: dict[str, Any] = {"settings": {}, "values": {}, "flow_rules": []}
         path = tmp_path / "nic.json"
         path.write_text(json.dumps({"0000:00:04.0": nic | {"name": "eth4"}, "0000:00:08.0": nic | {"name": "eth8"}}))
         monkeypatch.setattr(program, "CONFIGURATION", path)
         asked: list[str] = []
-        monkeypatch.setattr(program, "changes", lambda _, pci, __: asked.append(pci) or [])
+
+        def changes(_host: Host, pci: str, _wanted: dict[str, Any]) -> list[tuple[str, list[str]]]:
+            asked.append(pci)
+            return []
+
+        monkeypatch.setattr(program, "changes", changes)
         monkeypatch.setattr(program, "values", lambda *_: [])
         return asked
 
