@@ -36,7 +36,8 @@ def commands(
     (tmp_path / "sys/class/net/eth4").mkdir(parents=True)
     (tmp_path / "sys/class/net/eth4/flags").write_text("0x1003\n")
     monkeypatch.setattr(ethtool, "settings", lambda *_: found)
-    monkeypatch.setattr(ethtool, "flow_rules", lambda *_: {("udp4", "any", 1, 0)})
+    rules = {7: ("udp4", "any", 1, 0), 8: ("udp4", "239.192.7.2", 17001, 3)}
+    monkeypatch.setattr(ethtool, "flow_rules", lambda *_: rules)
     whole = {"settings": {}, "values": {}, "flow_rules": []} | wanted
     return [" ".join(command) for _, command in program.changes(Host(tmp_path), "0000:00:04.0", whole)]
 
@@ -82,6 +83,16 @@ def test_rules_that_are_not_there_are_added(
     found = {"ntuple-filters": Setting(value=True)}
     assert commands(program, tmp_path, monkeypatch, found, flow_rules=rules) == [
         "ethtool -N eth4 flow-type udp4 dst-ip 239.192.7.1 dst-port 17001 action 1"
+    ]
+
+
+def test_a_rule_that_leads_to_another_queue_goes(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"ntuple-filters": Setting(value=True)}
+    assert commands(program, tmp_path, monkeypatch, found, flow_rules=[["udp4", "239.192.7.2", 17001, 1]]) == [
+        "ethtool -N eth4 delete 8",
+        "ethtool -N eth4 flow-type udp4 dst-ip 239.192.7.2 dst-port 17001 action 1",
     ]
 
 

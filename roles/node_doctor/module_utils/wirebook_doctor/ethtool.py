@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .host import CannotProbeError, Host
 
+# A flow rule: type, destination ("any": all), port, queue.
+Rule = tuple[str, str, int, int]
 # What ethtool prints for a value that the driver doesn't have.
 NOT_THERE = ("n/a", "")
 # HWTSTAMP_FILTER_ALL of linux/net_tstamp.h, as hwstamp_ctl(8) takes and prints it.
@@ -131,13 +134,45 @@ def _flags(host: Host, interface: str) -> dict[str, Setting]:
     return {f"flag {name}": Setting(value == "on") for name, value in flags}
 
 
-def flow_rules(host: Host, interface: str) -> set[tuple[str, str, int, int]]:
-    """Return the rules that direct UDP over IPv4 to a queue: type, destination, port, queue."""
-    found = set()
-    for block in re.split(r"^Filter: \d+$", host.command("ethtool", "-n", interface), flags=re.MULTILINE)[1:]:
-        address = re.search(r"Dest IP addr: (\S+) mask: 0\.0\.0\.0", block)
-        port = re.search(r"Dest port: (\d+) mask: 0x0", block)
-        queue = re.search(r"Action: Direct to queue (\d+)", block)
-        if "Rule Type: UDP over IPv4" in block and port and queue:
-            found.add(("udp4", address.group(1) if address else "any", int(port.group(1)), int(queue.group(1))))
+# What a rule of ours leaves open: rxclass.c of ethtool prints an open field as 0 with a mask of all ones. What else it
+# may print (VLAN, user-defined, destination MAC) is open in the same way or narrows the rule.
+_FIELD = re.compile(r"^\s+([A-Z][\w -]*): (\S+) mask: (\S+)\s*$", re.MULTILINE)
+_OPEN_MASKS = frozenset({"255.255.255.255", "0xff", "0xffff", "0xffffffff", "0xffffffffffffffff", "FF:FF:FF:FF:FF:FF"})
+_CLOSED_MASKS = frozenset({"0.0.0.0", "0x0"})  # noqa: S104  # a mask, not an address to bind to
+
+
+def flow_rules(host: Host, interface: str) -> dict[int, Rule]:
+    """Return the rules that direct UDP over IPv4 to a queue by nothing but destination and port, by their numbers.
+
+    A rule that asks for more (a source, a VLAN, bits of an address) or does something else with the packets (an RSS
+    context, a VF, a drop) isn't one.
+    """
+    parts = re.split(r"^Filter: (\d+)\s*$", host.command("ethtool", "-n", interface), flags=re.MULTILINE)
+    found = {}
+    for number, block in zip(parts[1::2], parts[2::2], strict=True):
+        fields = {name: (value, mask) for name, value, mask in _FIELD.findall(block)}
+        address, port = fields.pop("Dest IP addr", ("", "")), fields.pop("Dest port", ("", ""))
+        queue = re.search(r"^\s+Action: Direct to queue (\d+)\s*$", block, re.MULTILINE)
+        whole = port[1] in _CLOSED_MASKS and address[1] in _CLOSED_MASKS | _OPEN_MASKS
+        if (
+            whole
+            and queue
+            and "Rule Type: UDP over IPv4" in block
+            and "RSS Context" not in block
+            and all(mask in _OPEN_MASKS for _, mask in fields.values())
+        ):
+            destination = "any" if address[1] in _OPEN_MASKS else address[0]
+            found[int(number)] = ("udp4", destination, int(port[0]), int(queue.group(1)))
     return found
+
+
+def rule_of(entry: Sequence[str | int]) -> Rule:
+    """Return a rule as the desired state writes it, a list."""
+    kind, destination, port, queue = entry
+    return str(kind), str(destination), int(port), int(queue)
+
+
+def contradicting(found: dict[int, Rule], wanted: Iterable[Rule]) -> list[int]:
+    """Return the numbers of the rules that direct what a wanted rule directs, but to another queue."""
+    queues = {rule[:3]: rule[3] for rule in wanted}
+    return sorted(number for number, rule in found.items() if queues.get(rule[:3], rule[3]) != rule[3])

@@ -43,8 +43,9 @@ def probe_flow_rules(host: Host, knob: Knob) -> Reading:
             f"the driver {ethtool.driver(host, interface)['driver']} of {interface} has no flow rules"
         )
     found = ethtool.flow_rules(host, interface)
-    lacking = {tuple(rule) for rule in knob.want} - found
-    return Reading("; ".join(" ".join(map(str, rule)) for rule in sorted(found)) or "none", running_ok=not lacking)
+    wanted = {ethtool.rule_of(rule) for rule in knob.want}
+    ok = wanted <= set(found.values()) and not ethtool.contradicting(found, wanted)
+    return Reading("; ".join(" ".join(map(str, rule)) for rule in sorted(found.values())) or "none", running_ok=ok)
 
 
 def probe_nic_driver(host: Host, knob: Knob) -> Reading:
