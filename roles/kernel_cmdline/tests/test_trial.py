@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ ROLES = Path(__file__).parents[2]
 ansible.__path__ += [str(path) for path in ROLES.glob("*/module_utils")]
 sys.path.insert(0, str(ROLES / "kernel_cmdline/module_utils"))
 
+from ansible.module_utils.wirebook_journal.files import replace_file  # noqa: E402
 from wirebook_grub.entries import GrubError, default_entry, entries_of  # noqa: E402
 from wirebook_grub.host import Dropin, Grub  # noqa: E402
 from wirebook_grub.trial import Boot  # noqa: E402
@@ -258,3 +262,37 @@ def test_a_host_without_grub_is_a_sentence(host: Host) -> None:
     host.grub.config.unlink()
     with pytest.raises(GrubError, match="doesn't boot by GRUB"):
         host.deploy(WANTED)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """An ext4 file system in a file, and where it is mounted."""
+    image, folder = tmp_path / "disk", tmp_path / "mounted"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield image, folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("debugfs"), reason="debugfs (e2fsprogs) reads a disk without its journal")
+def test_what_grub_reads_doesnt_wait_in_the_journal(small_disk: tuple[Path, Path]) -> None:
+    image, folder = small_disk
+    grub = Grub(folder)
+    grub.config.parent.mkdir(parents=True)
+
+    def as_grub_reads_it() -> str:
+        command = ["debugfs", "-c", "-R", "cat /boot/grub/grub.cfg", str(image)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    replace_file(grub.config, b"menuentry one\n", 0o600)
+    # On the disk, as far as fsync(2) goes, and GRUB would not find it.
+    assert as_grub_reads_it() == ""
+    grub.write_through()
+    assert as_grub_reads_it() == "menuentry one\n"

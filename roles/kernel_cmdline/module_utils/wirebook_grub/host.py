@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +19,10 @@ from .entries import Entry, GrubError, default_entry
 
 # GRUB reads these but doesn't write them (grub's 10_linux, "recordfail"; info grub, "Environment block").
 READ_ONLY_SYSTEMS = frozenset({"btrfs", "cpiofs", "newc", "odc", "romfs", "squash4", "tarfs", "zfs"})
+# _IOW('f', 43, __u32): Documentation/filesystems/ext4/journal.rst, "Journal Checkpoint".
+EXT4_IOC_CHECKPOINT = 0x4004662B
+# Another file system, or ext4 without a journal.
+NO_JOURNAL = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV)
 
 
 def run(*argv: str) -> str:
@@ -66,6 +74,11 @@ class Grub:
         return self.root / "boot/grub/custom.cfg"
 
     @property
+    def environment(self) -> Path:
+        """What GRUB remembers from boot to boot: its environment block, which its tools write in place."""
+        return self.root / "boot/grub/grubenv"
+
+    @property
     def settings(self) -> Path:
         """The folder of GRUB's settings."""
         return self.root / "etc/default"
@@ -110,6 +123,26 @@ class Grub:
     def write_configuration(self, text: str) -> None:
         """Replace grub.cfg in one step, which update-grub doesn't: it would leave a part when the power fails."""
         replace_file(self.config, text.encode(), self.config.stat().st_mode & 0o7777)
+
+    def write_through(self) -> None:
+        """Bring what was written to where GRUB reads it.
+
+        GRUB doesn't replay a journal: a host that hangs or loses its power while a file is only there would stop at
+        GRUB's prompt. Of other file systems than ext4 only a sync can be asked for.
+        """
+        folder = self.config.parent
+        for path in (self.environment, folder):
+            if not path.exists():
+                continue
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+                fcntl.ioctl(handle, EXT4_IOC_CHECKPOINT, struct.pack("I", 0))
+            except OSError as error:
+                if error.errno not in NO_JOURNAL:
+                    raise GrubError(f"The journal of {folder} can't be written out: {error.strerror}.") from error
+            finally:
+                os.close(handle)
 
     def objection_to_trial(self) -> str:
         """Return why GRUB can't boot an entry once here; nothing if it can.

@@ -141,6 +141,7 @@ class Boot:
             self._write_custom([known_good])
         if plan.configuration:
             self._settle(plan.dropin, plan.configuration)
+        self.grub.write_through()
 
     def _objection(self) -> str:
         """Return why no trial is possible."""
@@ -163,6 +164,7 @@ class Boot:
         self._write_custom([known_good, plan.target.named(TITLES[TRIAL], TRIAL, more)])
         replace_file(self.path(STATE), (json.dumps(asdict(trial), indent=1) + "\n").encode(), 0o600)
         run("systemctl", "enable", TIMER)
+        self.grub.write_through()
 
     def _write_custom(self, entries: list[Entry]) -> None:
         """Replace the entries beside the default one."""
@@ -185,6 +187,7 @@ class Boot:
     def arm(self) -> None:
         """Let GRUB boot the trial entry once: it forgets the request before it boots the entry."""
         run("grub-reboot", TRIAL)
+        self.grub.write_through()
 
     # --- after it ----------------------------------------------------------------------------------------------------
 
@@ -212,6 +215,8 @@ class Boot:
         if differences(trial.parameters, default_entry(text).parameters) != ([], []):
             raise GrubError("GRUB's settings were changed during the trial: deploy again.")
         self._settle(trial.dropin, text)
+        # Before the timer stops: until then a host that hangs has a way back.
+        self.grub.write_through()
         # A trial reboots a panic; whether the host does so from now on is as it was.
         self.path(PANIC).write_text(f"{trial.panic}\n")
         self.path(CONFIRMED).touch()
@@ -223,5 +228,6 @@ class Boot:
         if self.grub.custom.exists():
             entries = entries_of(self.grub.custom.read_text())
             self._write_custom([entry for entry in entries if f"'{KNOWN_GOOD}'" in entry.lines[0]])
-        run("grub-editenv", str(self.grub.config.parent / "grubenv"), "unset", "next_entry")
+        run("grub-editenv", str(self.grub.environment), "unset", "next_entry")
         self.path(STATE).unlink(missing_ok=True)
+        self.grub.write_through()
