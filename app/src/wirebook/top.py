@@ -18,6 +18,9 @@ from wirebook.core.transport import Stamp
 from wirebook.errors import UserError
 
 _REFRESH_SECONDS: Final = 0.5
+_LONGEST_NS: Final = 2**41 - 1
+"""The end of a histogram's last bin, which holds all that is longer too (core/latency.pxd)."""
+
 _COLOURS: Final = {State.LIVE: "32", State.STALE: "31", State.EMPTY: "90"}
 _HEADING: Final = (
     f"{'SYMBOL':<24} {'STATE':<18} {'BID SIZE':>16} {'BID':>14} {'ASK':>14} {'ASK SIZE':>16} {'EVENTS/S':>9} {'AGE':>8}"
@@ -119,7 +122,16 @@ def _json_symbol(symbol: Symbol, top: Top) -> dict[str, Any]:
 
 def _json_stage(stage: Stage) -> dict[str, int | None]:
     percentiles = {"p50": stage.p50, "p99": stage.p99, "p99.9": stage.p999}
-    return {"packets": stage.packets, "negative": stage.negative, **percentiles}
+    return {
+        "packets": stage.packets,
+        "negative": stage.negative,
+        **{name: None if _beyond(ns) else ns for name, ns in percentiles.items()},
+    }
+
+
+def _beyond(ns: int | None) -> bool:
+    """Whether a percentile is past the histogram's end: no figure then, but old messages, or a wrong clock."""
+    return ns is not None and ns >= _LONGEST_NS
 
 
 def _stages(view: MarketView) -> list[str]:
@@ -129,10 +141,13 @@ def _stages(view: MarketView) -> list[str]:
 
 
 def _stage(stage: Stage) -> str:
-    times = [f"{'-' if ns is None else format(ns / 1000, ',.1f'):>12}" for ns in (stage.p50, stage.p99, stage.p999)]
+    percentiles = (stage.p50, stage.p99, stage.p999)
+    times = [f"{'-' if ns is None or _beyond(ns) else format(ns / 1000, ',.1f'):>12}" for ns in percentiles]
     # With a venue or a host whose clock is ahead of ours, what is left says nothing.
-    clocks = f"  {stage.negative} below 0: the clocks differ" if stage.negative else ""
-    return f"{stage.name.replace('_', ' '):<24} {stage.packets:>12} {' '.join(times)}{clocks}"
+    notes = f"  {stage.negative} below 0: the clocks differ" if stage.negative else ""
+    if any(map(_beyond, percentiles)):
+        notes += "  over 36 minutes: messages of a capture, or a wrong clock"
+    return f"{stage.name.replace('_', ' '):<24} {stage.packets:>12} {' '.join(times)}{notes}"
 
 
 def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str]:

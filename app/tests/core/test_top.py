@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,23 @@ def test_once_as_a_table(engine: Engine, tmp_path: Path, capsys: pytest.CaptureF
     assert rows[1].split()[:4] == ["binance:ETHUSDT", "STALE", "pool", "exhausted"]
     assert rows[3].split() == ["LATENCY,", "µs", "PACKETS", "P50", "P99", "P99.9"]
     assert rows[8].split() == ["taken", "to", "published", "1", *3 * ["-"]]
+
+
+def test_a_captures_old_times_are_no_latency(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder, batch = Encoder(2, 2, 1), Batch(64)
+    for number in range(100):
+        batch.clear()
+        receive_ns = time.time_ns()
+        batch.append(0, Kind.BID, Flag.EVENT_END, 0, number + 10, 5, 5, receive_ns - 86_400 * 10**9, receive_ns)
+        for packet in encoder.encode(batch):
+            engine.process(packet)
+    found = json.loads(shown(tmp_path, capsys, as_json=True))["latency_ns"]["venue_to_feed"]
+    assert (found["packets"], found["p50"]) == (100, None)
+    (line,) = [row for row in shown(tmp_path, capsys, as_json=False).splitlines() if row.startswith("venue to feed")]
+    assert line.split()[3:7] == ["100", "-", "-", "-"]
+    assert line.endswith("  over 36 minutes: messages of a capture, or a wrong clock")
 
 
 def test_an_engine_that_stopped_is_shown_so(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

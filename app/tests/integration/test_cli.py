@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from wirebook import __version__
+from wirebook.core.market import MarketView
 
-from .support import PATIENCE, WIREBOOK, Sim, refused, wirebook
+from .support import PATIENCE, WIREBOOK, Sim, refused, until, wirebook
 
 
 def engine(tmp_path: Path, text: str = "") -> str:
@@ -154,6 +156,48 @@ def test_check_counts_what_a_planned_reconnect_locks(tmp_path: Path, venue: str,
     texts = {result["name"]: result["text"] for result in json.loads(done.stdout)}
     needed = (megabytes + 128) * 1024
     assert texts["memory.lock"] == f"the memlock limit is 1024 kB, about {needed} kB are needed: raise LimitMEMLOCK"
+
+
+@pytest.fixture
+def sixteen_hugepages() -> Iterator[None]:
+    """Have the machine reserve the pages of an arena of 32 MB beside those that it has, and none more."""
+    path = Path("/proc/sys/vm/nr_hugepages")
+    free = int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
+    before = int(path.read_text())
+    try:
+        path.write_text(str(before - free + 16))
+    except OSError:
+        pytest.skip("only root of the machine reserves hugepages")
+    if int(path.read_text()) != before - free + 16:
+        path.write_text(str(before))
+        pytest.skip("the machine has no 32 MB in one piece")
+    yield
+    path.write_text(str(before))
+
+
+@pytest.mark.usefixtures("sixteen_hugepages")
+def test_check_counts_the_hugepages_that_the_running_book_gives_back(tmp_path: Path) -> None:
+    """Else no host whose books have all its pages could be deployed to again."""
+    path = tmp_path / "engine.toml"
+    path.write_text(
+        f'[memory]\nlock = false\nhugepages = "explicit"\narena_mb = 32\n[market]\npath = "{tmp_path}/market"\n'
+        '[book]\nsymbols = 64\npoll = "wait"\n[transport]\nreceive_buffer = 4096\nport = 27431\n'
+    )
+
+    def verdict() -> tuple[str, str]:
+        results = json.loads(wirebook("check", "--json", "--config", str(path)).stdout)
+        return next((r["verdict"], r["text"]) for r in results if r["name"] == "memory.hugepages")
+
+    assert verdict() == ("PASS", "16 free hugepages of 2 MB, 16 needed")
+    with subprocess.Popen([*WIREBOOK, "book", "--config", str(path)], stderr=subprocess.PIPE) as book:
+        until(lambda: Path(f"{tmp_path}/market").exists() and MarketView(f"{tmp_path}/market").alive, "the book runs")
+        assert verdict() == (
+            "PASS",
+            "0 free hugepages of 2 MB and 16 that the running book gives back, 16 needed",
+        )
+        book.terminate()
+    path.write_text(path.read_text().replace("= 32", "= 64"))
+    assert verdict()[0] == "FAIL"
 
 
 def test_check_judges_the_receive_buffer_of_each_feed(tmp_path: Path) -> None:
