@@ -135,6 +135,12 @@ def test_another_firmware_is_drift(nic: Tree) -> None:
     assert nic.status() == "FAIL"
 
 
+def test_a_nic_that_is_gone_is_off(nic: Tree) -> None:
+    nic.desire({"name": "d", "probe": "nic_driver", "pci": "0000:00:09.0", "want": "igb 1.2.3"})
+    assert nic.only()["status"] == "FAIL"
+    assert nic.only()["running"].startswith("the device 0000:00:09.0 has no interface")
+
+
 def test_a_device_without_an_interface(nic: Tree) -> None:
     nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:09.0", "setting": "channels", "want": 1})
     assert nic.only()["reason"].startswith("the device 0000:00:09.0 has no interface")

@@ -49,8 +49,15 @@ def probe_flow_rules(host: Host, knob: Knob) -> Reading:
 
 
 def probe_nic_driver(host: Host, knob: Knob) -> Reading:
-    """Compare driver and firmware of the NIC with what they were at the last deploy: "igb 1.2.3"."""
-    told = ethtool.driver(host, interface_of(host, knob))
+    """Compare driver and firmware of the NIC with what they were at the last deploy: "igb 1.2.3".
+
+    A NIC that is gone is told here: its settings can't be read then, and are NOT-RUN.
+    """
+    try:
+        interface = interface_of(host, knob)
+    except CannotProbeError as reason:
+        return Reading(str(reason), running_ok=False)
+    told = ethtool.driver(host, interface)
     found = f"{told['driver']} {told['firmware'] or 'without a firmware version'}"
     return Reading(found, running_ok=found == knob.want)
 
