@@ -58,7 +58,7 @@ def follow(done: Callable[[Connection], bool], receive_buffer: int = 0) -> list[
         server = await ws_create_server(lambda _: Quiet(asked), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         books = Books(2, Arena(4 << 20, "off"))
-        publisher = Publisher(venue.name, INSTRUMENTS, books, Encoder(venue.number, 1, 1), Nowhere(), Nowhere())
+        publisher = Publisher(venue.name, INSTRUMENTS, books, Encoder(venue.number, 1, 1), Nowhere(), Nowhere(), 50_000)
         setting = Setting(
             venue,
             f"ws://127.0.0.1:{port}",

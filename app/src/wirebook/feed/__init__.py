@@ -134,6 +134,7 @@ class _Feed:
             Encoder(venue.number, feed.stream, int(time.time())),
             incremental,
             snapshot,
+            self._config.transport.snapshot_rate,
         )
         setting = Setting(
             venue,

@@ -19,8 +19,6 @@ _TIMES: Final = Struct("<QQ")
 """exchange_ns and receive_ns, at the end of a record."""
 _RECORD_BYTES: Final = 48
 
-_SNAPSHOT_RECORDS_PER_SECOND: Final = 50_000
-"""2.4 MB a second, a fiftieth of a gigabit line."""
 _SNAPSHOT_PERIOD: Final = 0.5
 """Seconds between two snapshots of the same book, if the rate allows."""
 
@@ -50,7 +48,10 @@ class Nowhere:
 
 
 class Publisher:
-    """The sink of a feed's followers: applies records to the feed's own books and sends them."""
+    """The sink of a feed's followers: applies records to the feed's own books and sends them.
+
+    `snapshot_rate` is the most records a second on the snapshot channel, of all books together.
+    """
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Publisher:
         encoder: Encoder,
         incremental: Sends,
         snapshot: Sends,
+        snapshot_rate: int,
     ) -> None:
         self.batch = Batch(BATCH_RECORDS)
         self.age: float | None = None
@@ -71,6 +73,7 @@ class Publisher:
         self._incremental = incremental
         self._snapshot = snapshot
         self._scratch = Batch(BATCH_RECORDS)
+        self._rate = snapshot_rate
         self._turn = cycle(instruments)
         self._count = len(instruments)
         self._credit = 0.0
@@ -113,7 +116,7 @@ class Publisher:
 
         A book is sent whole, from one instant: everything that came before is on the incremental channel already.
         """
-        self._credit = min(self._credit + seconds * _SNAPSHOT_RECORDS_PER_SECOND, _SNAPSHOT_RECORDS_PER_SECOND)
+        self._credit = min(self._credit + seconds * self._rate, self._rate)
         self._due = min(self._due + seconds / _SNAPSHOT_PERIOD * self._count, self._count)
         while self._credit > 0 and self._due >= 1:
             self.flush()
