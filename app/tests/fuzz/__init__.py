@@ -1,1 +1,1 @@
-"""Fuzzing of what reads the network: packets by both transports, and the JSON scanners. See `make fuzz`."""
+"""Fuzzing of what reads the network: packets by both transports, the books behind, the JSON scanners: `make fuzz`."""

@@ -1,4 +1,4 @@
-"""`make fuzz`: frames by each transport and messages through the scanners, and what became of them."""
+"""`make fuzz`: frames by each transport, packets into books, messages through scanners, and what became of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from integration.namespaces import reason_not_to
 
 from wirebook.core import build_info
 
-from . import campaign, messages
+from . import books, campaign, messages
 
 
 def _show(name: str, found: Counter[str], seconds: float) -> None:
@@ -31,6 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sanitized = "libasan" in Path("/proc/self/maps").read_text()
     print("with AddressSanitizer and UBSan" if sanitized else "without sanitizers")
+    begun = time.monotonic()
     reasons = {"udp": reason_not_to(), "af_xdp": reason_not_to()}
     if not build_info.AF_XDP:
         reasons["af_xdp"] = "this build has no AF_XDP"
@@ -41,10 +42,11 @@ def main() -> None:
         started = time.monotonic()
         found = campaign.transport(name, arguments.count, arguments.seed, lambda text: print(text, file=sys.stderr))
         _show(name, found, time.monotonic() - started)
-    started = time.monotonic()
-    dice = random.Random(arguments.seed)
-    *_, last = messages.scan(dice, arguments.count)
-    _show("scanners", last, time.monotonic() - started)
+    for name, run in (("books", books.apply), ("scanners", messages.scan)):
+        started = time.monotonic()
+        *_, last = run(random.Random(arguments.seed), arguments.count)
+        _show(name, last, time.monotonic() - started)
+    print(f"all of it: {time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":

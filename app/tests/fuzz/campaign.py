@@ -25,7 +25,7 @@ from wirebook.core.transport import Endpoint, Receiver
 from wirebook.core.udp import UdpReceiver
 from wirebook.xdp import reception
 
-from .packets import CHANNELS, frames, valid
+from .packets import CHANNELS, by_kernel, frames, valid
 
 _AT_ONCE = 500
 """Frames between two turns of the engine: fewer than the receive ring holds."""
@@ -36,10 +36,12 @@ Say = Callable[[str], None]
 
 @contextmanager
 def wire() -> Iterator[Lan]:
-    """Two namespaces with a pair between them."""
+    """Two namespaces with a pair between them; the right one is what `packets.by_kernel` says."""
     lan = Lan()
     try:
         lan.make()
+        for key in ("ipfrag_low_thresh", "ipfrag_high_thresh", "conf.all.rp_filter", f"conf.{lan.right}.rp_filter"):
+            subprocess.run(lan.command(lan.right, "sysctl", "-qw", f"net.ipv4.{key}=0"), check=True)
         yield lan
     finally:
         lan.unmake()
@@ -97,46 +99,59 @@ def _run(lan: Lan, receivers: tuple[Receiver, ...], folder: Path, count: int, se
         out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         out.bind((lan.left, 0))
         out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 20)
-    sent = 0
+    fates: Counter[str] = Counter()
     for number, data in enumerate(frames(dice, count), start=1):
         out.send(data)
-        sent += 1
+        fates[by_kernel(data)] += 1
         if number % _AT_ONCE == 0:
             engine.run(0.002)
         if number % 100_000 == 0:
             say(f"{number} frames")
     engine.run(0.2)
-    found = _account(engine, receivers, sent)
     before = engine.counters()["packets"]
     for data in valid(dice, 100):
         out.send(data)
+        fates[by_kernel(data)] += 1
     engine.run(0.2)
     assert engine.counters()["packets"] == before + 100, "the engine doesn't take valid packets any more"
     out.close()
-    return found
+    return _account(lan, engine, receivers, fates)
 
 
-def _account(engine: Engine, receivers: tuple[Receiver, ...], sent: int) -> Counter[str]:
-    """Frames = by verdict of the XDP program; of those redirected = packets; packets = valid, and invalid by reason."""
-    counted = engine.counters()
-    found = Counter({"frames": sent})
-    taken = 0
+def _buffer_errors(lan: Lan) -> int:
+    """Packets that found a socket's buffer full in the reader's namespace."""
+    done = subprocess.run(lan.command(lan.right, "cat", "/proc/net/snmp"), check=True, capture_output=True, text=True)
+    names, values = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("Udp: "))
+    return int(values[names.index("RcvbufErrors")])
+
+
+def _account(lan: Lan, engine: Engine, receivers: tuple[Receiver, ...], fates: Counter[str]) -> Counter[str]:
+    """What became of the frames, by reason, without a rest.
+
+    By UDP: the kernel refused what `fates` says, and handed over the others. By AF_XDP: what the XDP program has
+    counted. Of both: packets = valid, and invalid by reason.
+    """
+    found = Counter({"frames": fates.total()})
+    said: Counter[str] = Counter()
     for receiver in receivers:
-        said = receiver.counters()
-        taken += said["packets"]
+        said.update(receiver.counters())
+    if "xdp_redirected" in said:
         verdicts = {name: value for name, value in said.items() if name.startswith("xdp_") and name != "xdp_unstamped"}
-        if verdicts:
-            assert said["drops"] == 0, "a frame found no room: this machine is too slow for that many at once"
-            assert sum(verdicts.values()) == sent
-            assert verdicts["xdp_redirected"] == said["packets"] + said["malformed"]
-        found.update({name: value for name, value in said.items() if value and name != "packets"})
-    if "xdp_redirected" not in found:
-        found["not handed over by the kernel"] = sent - taken
+        assert said["drops"] == 0, "a frame found no room: this machine is too slow for that many at once"
+        assert sum(verdicts.values()) == fates.total()
+        refused = {name: said[name] for name in ("malformed", "bad_udp_checksum")}
+        assert verdicts["xdp_redirected"] == said["packets"] + sum(refused.values())
+        found.update(verdicts | refused)
+    else:
+        assert said["packets"] == fates["delivered"]
+        assert _buffer_errors(lan) == 0
+        found.update({f"kernel: {fate}": count for fate, count in fates.items()})
+    counted = engine.counters()
     invalid = {f"invalid_{name}": value for name, value in engine.faults().items()}
     # A packet of a stream beyond the table is valid, and refused.
-    assert counted["packets"] + sum(invalid.values()) - invalid["invalid_too_many_streams"] == taken
+    assert counted["packets"] + sum(invalid.values()) - invalid["invalid_too_many_streams"] == said["packets"]
     found["valid"] = counted["packets"]
-    found.update({name: value for name, value in invalid.items() if value})
+    found.update(invalid)
     for name in ("gaps", "late", "restarts", "unknown_symbol", "unknown_kind", "foreign"):
         found[name] = counted[name]
-    return found
+    return Counter({reason: number for reason, number in found.items() if number})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from wirebook.core.packet import Channel, Encoder
 from wirebook.core.records import Batch, Kind
 
+SENDER, READER = "10.77.0.1", "10.77.0.2"
 CHANNELS = {Channel.INCREMENTAL_CHANNEL: ("239.192.7.1", 17001), Channel.SNAPSHOT_CHANNEL: ("239.192.7.2", 17002)}
 HEADERS = 42
 _HEADER_FIELDS = ("<I", 0), ("<B", 4), ("<B", 5), ("<H", 6), ("<H", 8), ("<H", 10), ("<I", 12), ("<Q", 16), ("<I", 32)
@@ -27,17 +28,64 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def frame(payload: bytes, group: str, port: int) -> bytearray:
-    """The payload in UDP (without a checksum), IPv4 and Ethernet, to a multicast group."""
-    head = struct.pack(
-        ">BBHHHBBH4s4s", 0x45, 0, 28 + len(payload), 0, 0, 1, 17, 0, socket.inet_aton("10.77.0.1"),
-        socket.inet_aton(group),
-    )  # fmt: skip
+def udp_checksum(addresses: bytes, datagram: bytes) -> int:
+    """RFC 768, over header and data as they are: 0 says that the checksum in it is right."""
+    pseudo = addresses + struct.pack(">HH", socket.IPPROTO_UDP, len(datagram))
+    return checksum(pseudo + datagram + bytes(len(datagram) % 2))
+
+
+def frame(payload: bytes, group: str, port: int, *, summed: bool = False) -> bytearray:
+    """The payload in UDP (without a checksum unless `summed`), IPv4 and Ethernet, to a multicast group."""
+    addresses = socket.inet_aton(SENDER) + socket.inet_aton(group)
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(payload), 0, 0, 1, 17, 0) + addresses
     head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
     address = socket.inet_aton(group)
     mac = b"\1\0\x5e" + bytes([address[1] & 0x7F]) + address[2:]
-    udp = struct.pack(">HHHH", 40000, port, 8 + len(payload), 0)
-    return bytearray(mac + b"\2\0\0\0\0\1\x08\0" + head + udp + payload)
+    udp = struct.pack(">HHHH", 40000, port, 8 + len(payload), 0) + payload
+    if summed:
+        # 0 would say that there is none.
+        udp = udp[:6] + struct.pack(">H", udp_checksum(addresses, udp) or 0xFFFF) + udp[8:]
+    return bytearray(mac + b"\2\0\0\0\0\1\x08\0" + head + udp)
+
+
+def by_kernel(data: bytes) -> str:
+    """What Linux does with such a frame, "delivered" or why not: by its ip_rcv() and udp_rcv().
+
+    Nothing is said of a group's members: the reader's address is READER, and it is in the groups of CHANNELS. Its
+    namespace takes no fragments (ipfrag_high_thresh 0) and any sender (rp_filter 0).
+    """
+    ip = data[14:]
+    if data[12:14] != b"\x08\0":
+        return "not IPv4"
+    if not data[0] & 1:
+        return "to another host"
+    if len(ip) < 20 or ip[0] >> 4 != 4 or (ip[0] & 15) < 5:
+        return "bad IP header"
+    header, total = 4 * (ip[0] & 15), int.from_bytes(ip[2:4], "big")
+    if len(ip) < header or checksum(ip[:header]) != 0:
+        return "bad IP checksum"
+    if not header <= total <= len(ip):
+        return "bad IP length"
+    if header > 20:
+        return "IP options"
+    if int.from_bytes(ip[6:8], "big") & 0x3FFF:
+        return "fragment"
+    return _by_addresses(ip[:20], ip[20:total])
+
+
+def _by_addresses(ip: bytes, datagram: bytes) -> str:
+    # ip_mc_validate_source(): no group, loopback address or address of the host itself is a sender.
+    if 224 <= ip[12] < 240 or ip[12] == 127 or ip[12:16] in (socket.inet_aton(READER), bytes(4), b"\xff" * 4):
+        return "impossible sender"
+    ours = {(socket.inet_aton(group), port.to_bytes(2, "big")) for group, port in CHANNELS.values()}
+    if ip[9] != socket.IPPROTO_UDP or len(datagram) < 8 or (ip[16:20], datagram[2:4]) not in ours:
+        return "to no group of ours"
+    length = int.from_bytes(datagram[4:6], "big")
+    if not 8 <= length <= len(datagram):
+        return "bad UDP length"
+    if datagram[6:8] != b"\0\0" and udp_checksum(ip[12:20], datagram[:length]) != 0:
+        return "bad UDP checksum"
+    return "delivered"
 
 
 def _seal(data: bytearray) -> None:
@@ -60,7 +108,7 @@ def valid(dice: random.Random, count: int) -> list[bytes]:
         batch.define(symbol, f"binance:S{symbol}USDT", dice.randrange(9), dice.randrange(9))
         channel = dice.choice(list(CHANNELS))
         (packet,) = encoder.encode(batch, channel)
-        frames.append(bytes(frame(packet, *CHANNELS[channel])))
+        frames.append(bytes(frame(packet, *CHANNELS[channel], summed=dice.random() < 0.2)))
     return frames
 
 

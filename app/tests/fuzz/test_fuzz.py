@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from integration.namespaces import reason_not_to
 
-from fuzz import campaign, messages
+from fuzz import books, campaign, messages
 from wirebook.core import build_info
 
 COUNT = 20_000
@@ -26,8 +26,21 @@ def test_no_frame_is_unaccounted_for(name: str) -> None:
     found = campaign.transport(name, COUNT, seed=7)
     reasons = {reason for reason in found if reason.startswith("invalid_")}
     assert reasons >= {"invalid_too_short", "invalid_bad_magic", "invalid_bad_length", "invalid_bad_count"}
-    if name == "af_xdp":
+    if name == "udp":
+        refused = {"bad IP checksum", "bad IP length", "bad UDP length", "bad UDP checksum", "fragment", "not IPv4"}
+        assert {f"kernel: {reason}" for reason in refused} <= set(found)
+    else:
         assert {"xdp_bad_length", "xdp_bad_checksum", "xdp_fragment", "xdp_options", "xdp_other"} <= set(found)
+
+
+def test_books_survive_any_records() -> None:
+    *_, found = books.apply(random.Random(7), COUNT)
+    assert found["given"] == COUNT
+    assert all(
+        found[name] > 10
+        for name in ("updates", "recoveries", "held", "gaps", "restarts", "late", "copies", "foreign",
+                     "pool_exhausted", "out_of_order", "unknown_symbol", "unknown_kind", "stale_marks")
+    )  # fmt: skip
 
 
 def test_scanners_survive_any_text() -> None:

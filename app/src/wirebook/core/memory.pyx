@@ -11,6 +11,7 @@ from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MCL_CURRENT, MCL_FUTURE, PROT_READ, PROT_WRITE
 from posix.mman cimport mlockall, mmap, munmap
 
+from wirebook.core.sanitize cimport RED_ZONE, allow, forbid
 from wirebook.errors import UserError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -50,6 +51,10 @@ cdef class Arena:
         if not 0 < size <= 1 << 40:
             raise ValueError(f"an arena has 1 byte to 1 TB, not {size}")
         self.size = (size + HUGE - 1) // HUGE * HUGE
+        self._map(policy)
+        forbid(self.base, self.size)
+
+    def _map(self, str policy):
         if policy in ("auto", "explicit") and self._map_explicit():
             return
         if policy == "explicit":
@@ -66,6 +71,7 @@ cdef class Arena:
 
     def __dealloc__(self):
         if self.mapping != NULL:
+            allow(self.mapping, self.mapped)
             munmap(self.mapping, self.mapped)
 
     def _map_explicit(self):
@@ -109,7 +115,8 @@ cdef class Arena:
         cdef void* address = self.base + self.used
         if rounded > self.size - self.used:
             raise MemoryError(f"the arena has {self.size - self.used} bytes left, {rounded} were asked for")
-        self.used += rounded
+        self.used = min(self.size, self.used + rounded + RED_ZONE)
+        allow(address, size)
         return address
 
 
