@@ -189,7 +189,7 @@ def _transport_line(view: MarketView) -> list[str]:
     counted = ", ".join(
         f"{name.removeprefix('xdp_').replace('_', ' ')} {value}"
         for name, value in said.items()
-        if name.startswith("xdp_") and value
+        if value and (name.startswith("xdp_") or name in ("bad_udp_checksum", "malformed"))
     )
     return [f"af_xdp on {said['how']}: {counted}"]
 

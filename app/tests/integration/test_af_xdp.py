@@ -17,6 +17,10 @@ import pytest
 from wirebook import config as configuration
 from wirebook.config import Config
 from wirebook.core import build_info
+from wirebook.core.books import Books
+from wirebook.core.engine import Engine
+from wirebook.core.market import MarketWriter
+from wirebook.core.memory import Arena
 from wirebook.core.packet import Channel, Encoder, decode
 from wirebook.core.records import Batch, Kind
 from wirebook.core.transport import Endpoint, Line, Receiver, Stamp
@@ -69,6 +73,7 @@ def helper(lan: Lan, config: Config, *prefix: str) -> Iterator[subprocess.Popen[
     path = Path(config.af_xdp.helper)
     file = path.with_suffix(".toml")
     file.write_text(as_toml(config))
+    path.unlink(missing_ok=True)  # of one before
     process = subprocess.Popen(
         lan.command(lan.right, *prefix, *WIREBOOK, "xdp", "--config", str(file)), stderr=subprocess.PIPE
     )
@@ -113,6 +118,14 @@ def records(number: int) -> Batch:
     for n in range(number):
         batch.append(n % 2048, Kind.BID, price=n, quantity=1)
     return batch
+
+
+def summed(data: bytes) -> bytes:
+    """The frame with a checksum in its UDP header (RFC 768)."""
+    datagram = data[34:40] + b"\0\0" + data[42:]
+    pseudo = data[26:34] + struct.pack(">HH", socket.IPPROTO_UDP, len(datagram))
+    found = checksum(pseudo + datagram + bytes(len(datagram) % 2))
+    return data[:40] + struct.pack(">H", found or 0xFFFF) + data[42:]
 
 
 def drain(receiver: Receiver) -> list[tuple[bytes, Line, Stamp, int]]:
@@ -260,6 +273,72 @@ def test_each_frame_has_its_verdict(lan: Lan, tmp_path: Path, verdict: str, fiel
     passed = 1000 if verdict == "redirected" else 0
     assert (len(received), counted["xdp_redirected"], counted["drops"]) == (passed, passed, 0)
     assert all(data == packet for data, *_ in received)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 31, 32, 33, 40, 185, 1432, 1472])
+def test_a_wrong_udp_checksum_is_refused_and_none_is_not(lan: Lan, tmp_path: Path, length: int) -> None:
+    payload = bytes(range(1, 256)) * 6
+    right = summed(frame(payload[:length]))
+    wrong = [right[:place] + bytes([right[place] ^ 0x10]) + right[place + 1 :] for place in (42, len(right) - 1, 35)]
+    with receiving(lan, settings(lan, tmp_path)) as receiver, raw(lan) as wire:
+        for data in (*wrong, right, frame(payload[:length])):
+            wire.send(data)
+        assert [data for data, *_ in drain(receiver)] == [payload[:length]] * 2
+        counted = receiver.counters()
+    assert (counted["bad_udp_checksum"], counted["packets"], counted["malformed"]) == (3, 2, 0)
+    with receiving(lan, settings(lan, tmp_path, verify_checksum=False)) as receiver, raw(lan) as wire:
+        for data in wrong:
+            wire.send(data)
+        assert len(drain(receiver)) == 3
+
+
+def test_only_listed_senders_are_taken(lan: Lan, tmp_path: Path) -> None:
+    senders = [f"10.77.0.{number}" for number in range(10, 73)]
+    with receiving(lan, settings(lan, tmp_path, senders=senders)) as receiver, raw(lan) as wire:
+        wire.send(frame(b"a stranger's"))
+        assert receiver.poll(100) == []
+        assert receiver.counters()["xdp_unknown_sender"] == 1
+    with receiving(lan, settings(lan, tmp_path, senders=[*senders, "10.77.0.1"])) as receiver, raw(lan) as wire:
+        wire.send(frame(b"a friend's"))
+        assert [data for data, *_ in drain(receiver)] == [b"a friend's"]
+        assert receiver.counters()["xdp_unknown_sender"] == 0
+
+
+def test_a_look_sees_all_that_came_before_it(lan: Lan, tmp_path: Path) -> None:
+    with receiving(lan, settings(lan, tmp_path)) as receiver, raw(lan) as wire:
+        for number in range(40):
+            wire.send(frame(bytes([number])))
+        assert len(receiver.poll(1000)) == 32
+        for number in range(10):
+            wire.send(frame(bytes([number])))
+        assert len(receiver.poll()) == 18
+
+
+def test_a_hole_is_waited_for_while_refused_frames_are_before_the_missing_packet(lan: Lan, tmp_path: Path) -> None:
+    """The packet that line A lacks waits in the ring, behind more bad frames than one look takes."""
+    config = configuration.parse(
+        {
+            "transport": {
+                "kind": "af_xdp", "interface": lan.right,
+                "group_b": "239.192.7.3", "snapshot_group_b": "239.192.7.4",
+            },
+            "af_xdp": {"helper": str(tmp_path / "xdp.sock")},
+            "market": {"path": str(tmp_path / "market")},
+        }
+    )  # fmt: skip
+    encoder = Encoder(1, 2, 3)
+    first, second, third = (encoder.encode(records(1))[0] for _ in range(3))
+    bad = bytearray(summed(frame(first)))
+    bad[-1] ^= 1
+    with receiving(lan, config) as receiver, raw(lan) as wire:
+        writer = MarketWriter(tmp_path / "market", 16)
+        engine = Engine(Books(16, Arena(2 << 20, "off")), writer, [receiver], lines=2, gap_timeout=0)
+        for data in (frame(first), frame(third), *[bytes(bad)] * 100, frame(second, group="239.192.7.3")):
+            wire.send(data)
+        engine.run(0.1)
+        counted = engine.counters()
+        assert receiver.counters()["bad_udp_checksum"] == 100
+    assert (counted["packets"], counted["gaps"], counted["gap_timeouts"], counted["late"]) == (3, 0, 0, 0)
 
 
 def test_a_padded_frame_has_only_its_packet(lan: Lan, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ class AfXdpReceiver(Receiver):
     xsk: XskSocket
     mode: str
     malformed: int
+    bad_udp_checksum: int
     def __init__(
         self,
         xsk: XskSocket,
@@ -22,6 +23,7 @@ class AfXdpReceiver(Receiver):
         busy_poll: bool = False,
         notes: Iterable[str] = (),
         tap: Tap | None = None,
+        verify_checksum: bool = True,
     ) -> None: ...
 
 class AfXdpSender(Sender):

@@ -11,23 +11,29 @@ import struct
 import time
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from wirebook.core.packet cimport HEADER_BYTES, PACKET_RECORDS, Encoder
-from wirebook.core.records cimport RECORD_BYTES, Record, unlikely
+from wirebook.core.records cimport RECORD_BYTES, Record, likely, unlikely
+from wirebook.core.sanitize cimport RED_ZONE, allow, forbid
 from wirebook.core.steer import Verdicts
 from wirebook.core.tap cimport Tap
 from wirebook.core.transport cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender
 from wirebook.core.xsk cimport (
-    FRAME_BYTES, HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons__peek, xsk_ring_cons__release,
-    xsk_ring_cons__rx_desc, xsk_ring_prod__fill_addr, xsk_ring_prod__needs_wakeup, xsk_ring_prod__reserve,
-    xsk_ring_prod__submit,
+    HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons, xsk_ring_cons__peek, xsk_ring_cons__release,
+    xsk_ring_cons__rx_desc, xsk_ring_prod, xsk_ring_prod__fill_addr, xsk_ring_prod__needs_wakeup,
+    xsk_ring_prod__reserve, xsk_ring_prod__submit,
 )
 from wirebook.errors import UserError
 
 cdef extern from "<arpa/inet.h>" nogil:
+    enum: IPPROTO_UDP
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
+
+cdef extern from "checksum.h" nogil:
+    uint64_t internet_sum "wb_sum"(const void* data, size_t length, uint64_t sum)
+    uint16_t internet_checksum "wb_checksum"(uint64_t sum)
 
 cdef extern from "xdp/steer.h" nogil:
     enum: STEER_MARK
@@ -43,6 +49,7 @@ cdef enum:
     # Where the fields are, from the frame's start.
     IP_LENGTH = 16
     IP_CHECKSUM = 24
+    IP_SOURCE = 26
     IP_GROUP = 30
     UDP_PORT = 36
     UDP_LENGTH = 38
@@ -71,6 +78,15 @@ def _join(endpoints):
     return joined
 
 
+cdef inline bint _sound(const char* frame, uint32_t length) noexcept nogil:
+    """Whether the UDP datagram of `length` bytes is as it was sent, if its checksum tells (RFC 768: 0 is none)."""
+    cdef uint64_t sum = (<const uint16_t*> (frame + UDP_LENGTH))[0] + htons(IPPROTO_UDP)  # of the pseudo header
+    if (<const uint16_t*> (frame + UDP_CHECKSUM))[0] == 0:
+        return True
+    # Behind the addresses, which are in it too.
+    return internet_checksum(internet_sum(frame + IP_SOURCE, 8 + length, sum)) == 0
+
+
 cdef class AfXdpReceiver(Receiver):
     """Receives by the socket `xsk` what the XDP program redirects.
 
@@ -80,17 +96,19 @@ cdef class AfXdpReceiver(Receiver):
 
     `tap` gets a copy of each frame while somebody reads it.
 
-    `malformed` counts frames that weren't what the program lets through.
+    With `verify_checksum` a packet whose UDP checksum is wrong is not handed out, as by a kernel socket, and counted as
+    `bad_udp_checksum`. `malformed` counts frames that weren't what the program lets through.
     """
 
     def __cinit__(self, XskSocket xsk not None, destinations, grant, bint busy_poll=False, notes=(),
-                  Tap tap=None):
+                  Tap tap=None, bint verify_checksum=True):
         self.xsk = xsk
         self.fd = xsk.fd
         self.grant = grant
         self.mode = grant.mode
         self.verdicts = Verdicts(grant.verdicts)
         self.busy_poll = busy_poll
+        self.verify_checksum = verify_checksum
         self.notes = tuple(notes)
         self.tap = tap
         if len(destinations) > GROUPS:
@@ -106,6 +124,7 @@ cdef class AfXdpReceiver(Receiver):
         # Whole seconds, unless the clock is set in between: TAI and UTC tick alike.
         difference = time.clock_gettime_ns(time.CLOCK_TAI) - time.time_ns()
         self.tai_offset = round(difference / 1e9) * 1_000_000_000
+        self.newest = 0  # the clock may have been set back
 
     cdef uint8_t line_of(self, const char* frame) noexcept nogil:
         """For a frame that has no stamp, because its driver has no metadata."""
@@ -118,65 +137,76 @@ cdef class AfXdpReceiver(Receiver):
         return 0
 
     cdef int receive(self) noexcept nogil:
-        cdef uint32_t index = 0, count, n, length, taken = 0
-        cdef int failed
-        cdef const xdp_desc* place
+        cdef xsk_ring_cons* rx = &self.xsk.rx
+        cdef xsk_ring_prod* fill = &self.xsk.fill
+        cdef char* area = self.xsk.area
         cdef char* frame
+        cdef const xdp_desc* place
         cdef steer_stamp stamp
-        cdef Received* received
+        cdef Received* received = &self.received[0]
+        cdef uint32_t index = 0, back = 0, count, n, length
+        cdef uint64_t newest = self.newest, offset = self.tai_offset
+        cdef int failed
         cdef bint tapped = self.tap is not None and self.tap.wanted()
+        self.drained = True
         if unlikely(self.fd < 0):
             return 0
-        if self.held_count:
-            # There is room for all: the ring is as long as there are frames.
-            xsk_ring_prod__reserve(&self.xsk.fill, self.held_count, &index)
-            for n in range(self.held_count):
-                xsk_ring_prod__fill_addr(&self.xsk.fill, index + n)[0] = self.held[n]
-            xsk_ring_prod__submit(&self.xsk.fill, self.held_count)
-            self.held_count = 0
-        if self.busy_poll or unlikely(xsk_ring_prod__needs_wakeup(&self.xsk.fill)):
+        if self.held:
+            for n in range(self.taken):
+                allow(self.received[n].data + self.received[n].length, RED_ZONE)
+            xsk_ring_prod__submit(fill, self.held)
+            self.held = self.taken = 0
+        if self.busy_poll or unlikely(xsk_ring_prod__needs_wakeup(fill)):
             failed = self.xsk.wake()
             if unlikely(failed):
                 return failed
-        count = xsk_ring_cons__peek(&self.xsk.rx, BURST, &index)
+        # Else what came since the last look is not seen before all that was there then is taken.
+        rx.cached_prod = rx.cached_cons
+        count = xsk_ring_cons__peek(rx, BURST, &index)
+        self.drained = count < BURST
         if count == 0:
             return 0
+        # The frames go back with the next look. There is room for all: the ring is as long as there are frames.
+        xsk_ring_prod__reserve(fill, count, &back)
         for n in range(count):
-            frame = self.xsk.area + xsk_ring_cons__rx_desc(&self.xsk.rx, index + n).addr
-            prefetch(frame)
+            place = xsk_ring_cons__rx_desc(rx, index + n)
+            xsk_ring_prod__fill_addr(fill, back + n)[0] = place.addr  # the kernel rounds it down to the place's start
+            frame = area + place.addr
+            # Its first line is looked at now, the payload only when all are taken.
             prefetch(frame + HEADERS_BYTES)
-        for n in range(count):
-            place = xsk_ring_cons__rx_desc(&self.xsk.rx, index + n)
-            self.held[n] = place.addr & ~(FRAME_BYTES - 1)
-            frame = self.xsk.area + place.addr
             length = ntohs((<const uint16_t*> (frame + UDP_LENGTH))[0])
             if unlikely(place.len < HEADERS_BYTES or length < UDP_BYTES
                         or length > place.len - (HEADERS_BYTES - UDP_BYTES)):
                 self.malformed += 1
                 continue
-            received = &self.received[taken]
+            if self.verify_checksum and unlikely(not _sound(frame, length)):
+                self.bad_udp_checksum += 1
+                continue
             received.data = frame + HEADERS_BYTES
             received.length = length - UDP_BYTES
             memcpy(&stamp, frame - sizeof(steer_stamp), sizeof(steer_stamp))
-            if stamp.mark == STEER_MARK:
+            if likely(stamp.mark == STEER_MARK and stamp.tai_ns >= newest):
+                newest = stamp.tai_ns
                 received.stamp = STAMP_KERNEL
                 received.line = <uint8_t> stamp.line
-                received.receive_ns = stamp.tai_ns - self.tai_offset
-                memset(frame - sizeof(uint32_t), 0, sizeof(uint32_t))  # the mark: the next frame here may have none
-            else:
+                received.receive_ns = newest - offset
+            else:  # what is there, if anything, is the stamp of the frame that was here before
                 received.stamp = STAMP_USER
                 received.line = self.line_of(frame)
                 received.receive_ns = 0
-            taken += 1
             if unlikely(tapped):
                 self.tap.offer(frame, place.len, received.receive_ns, received.stamp, received.line)
-        xsk_ring_cons__release(&self.xsk.rx, count)
-        self.held_count = count
-        self.packets += taken
-        return <int> taken
+            forbid(received.data + received.length, RED_ZONE)
+            received += 1
+        xsk_ring_cons__release(rx, count)
+        self.held = count
+        self.taken = <uint32_t> (received - &self.received[0])
+        self.newest = newest
+        self.packets += self.taken
+        return <int> self.taken
 
     def counters(self):
-        """Also `malformed`, and as `xdp_NAME` what the XDP program did with every frame of the interface."""
+        """Also `malformed`, `bad_udp_checksum`, and as `xdp_NAME` what the XDP program did with every frame it saw."""
         self._set_offset()
         if self.tap is not None:
             self.tap.check()
@@ -190,6 +220,7 @@ cdef class AfXdpReceiver(Receiver):
             "packets": self.packets,
             "drops": self.drops,
             "malformed": self.malformed,
+            "bad_udp_checksum": self.bad_udp_checksum,
             **{f"xdp_{name}": value for name, value in verdicts.items()},
         }
 
@@ -209,22 +240,6 @@ def _key(group, port):
     return int.from_bytes(group, "little") | socket.htons(port) << 32
 
 
-cdef uint64_t _sum(const char* data, Py_ssize_t length, uint64_t sum) noexcept nogil:
-    """The Internet checksum's sum of 32-bit words (RFC 1071, its order is the memory's); `length` is even."""
-    cdef Py_ssize_t words = length // 4, n
-    for n in range(words):
-        sum += (<const uint32_t*> data)[n]
-    if length & 2:
-        sum += (<const uint16_t*> (data + 4 * words))[0]
-    return sum
-
-
-cdef uint16_t _fold(uint64_t sum) noexcept nogil:
-    while sum >> 16:
-        sum = (sum & 0xFFFF) + (sum >> 16)
-    return <uint16_t> ~sum
-
-
 cdef class AfXdpSender(Sender):
     """Sends records through `lines`, a list of one or two (XskSocket, Endpoint): line A, line B.
 
@@ -239,7 +254,7 @@ cdef class AfXdpSender(Sender):
             headers = _headers(endpoint, mac, address, source_port, ttl)
             memcpy(self.headers[line], <const char*> headers, HEADERS_BYTES)
             pseudo = address + socket.inet_aton(endpoint.group) + struct.pack(">H", socket.IPPROTO_UDP)
-            self.pseudo[line] = _sum(pseudo, len(pseudo), 0)
+            self.pseudo[line] = internet_sum(<const char*> pseudo, len(pseudo), 0)
         self.first = lines[0][0]
         self.second = lines[1][0] if len(lines) > 1 else None
 
@@ -279,11 +294,11 @@ cdef class AfXdpSender(Sender):
             return payload
         memcpy(frame, self.headers[line], HEADERS_BYTES)
         (<uint16_t*> (frame + IP_LENGTH))[0] = htons(<uint16_t> (IP_BYTES + UDP_BYTES + length))
-        (<uint16_t*> (frame + IP_CHECKSUM))[0] = _fold(_sum(frame + 14, IP_BYTES, 0))
+        (<uint16_t*> (frame + IP_CHECKSUM))[0] = internet_checksum(internet_sum(frame + 14, IP_BYTES, 0))
         (<uint16_t*> (frame + UDP_LENGTH))[0] = htons(<uint16_t> (UDP_BYTES + length))
         # The length is summed twice: it is part of the pseudo header too. 0 would mean that there is no checksum.
         cdef uint64_t sum = self.pseudo[line] + (<uint16_t*> (frame + UDP_LENGTH))[0]
-        cdef uint16_t check = _fold(_sum(frame + 34, UDP_BYTES + length, sum))
+        cdef uint16_t check = internet_checksum(internet_sum(frame + 34, UDP_BYTES + length, sum))
         (<uint16_t*> (frame + UDP_CHECKSUM))[0] = check if check else 0xFFFF
         xsk.queue_frame(frame, <uint32_t> (HEADERS_BYTES + length))
         self.packets += 1

@@ -35,7 +35,7 @@ from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
 from wirebook.core.transport cimport (
-    BURST, PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
+    PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
 )
 from wirebook.core import arbiter as arbitration
 from wirebook.errors import UserError
@@ -481,7 +481,7 @@ cdef class Engine:
                 count = self.receive(<Receiver> self.looked_at[index])
                 if unlikely(count < 0):
                     return count
-                self.drained &= count < BURST
+                self.drained &= (<Receiver> self.looked_at[index]).drained
                 packets += count
         return packets
 

@@ -16,6 +16,7 @@ cdef extern from "xdp/steer.h":
     enum: STEER_VERDICTS
     enum: STEER_DESTINATIONS
     enum: STEER_QUEUES
+    enum: STEER_SENDERS
     struct steer_destination:
         uint32_t group
         uint16_t port
@@ -66,7 +67,8 @@ cdef extern from "<bpf/bpf.h>":
 
 MODES = {"auto": 0, "native": XDP_FLAGS_DRV_MODE, "generic": XDP_FLAGS_SKB_MODE}
 VERDICTS = (
-    "redirected", "unstamped", "other", "fragment", "options", "other_queue", "bad_length", "bad_checksum", "over_rate",
+    "redirected", "unstamped", "other", "fragment", "options", "other_queue", "bad_length", "bad_checksum",
+    "unknown_sender", "over_rate",
 )
 """What can become of a frame, in the order of `enum steer_verdict`."""
 assert len(VERDICTS) == STEER_VERDICTS
@@ -92,15 +94,17 @@ cdef class Program:
 
     `destinations` is a list of (group, port, line): what is redirected, and the number that the receiver is given with
     each packet. `packets_per_second` is the most that is redirected (0: no limit); `burst` so many may come at once.
-    Raises OSError.
+    `senders` are the IPv4 addresses whose packets are redirected, 64 at most (none: everybody's). Raises OSError.
     """
 
     cdef bpf_object* object
 
-    def __cinit__(self, path, destinations, uint64_t packets_per_second=0, uint64_t burst=0):
+    def __cinit__(self, path, destinations, uint64_t packets_per_second=0, uint64_t burst=0, senders=()):
         cdef steer_limit limit
         cdef steer_destination key
-        cdef uint32_t line
+        cdef uint32_t line, address, anything = 0, listed_only = len(senders) > 0
+        if len(senders) > STEER_SENDERS:
+            raise ValueError(f"the XDP program knows {STEER_SENDERS} senders at most, not {len(senders)}")
         if not 0 < len(destinations) <= STEER_DESTINATIONS:
             raise ValueError(f"the XDP program redirects 1 to {STEER_DESTINATIONS} groups, not {len(destinations)}")
         self.object = bpf_object__open(os.fsencode(path))
@@ -109,12 +113,18 @@ cdef class Program:
         limit.packet_ns = 1_000_000_000 // packets_per_second if packets_per_second else 0
         limit.burst_ns = limit.packet_ns * burst
         _succeed(bpf_map__set_initial_value(self.map(b".rodata.limit"), &limit, sizeof(limit)), "set its rate limit")
+        _succeed(bpf_map__set_initial_value(self.map(b".rodata.listed_only"), &listed_only, sizeof(listed_only)),
+                 "limit its senders")
         _succeed(bpf_object__load(self.object), "load the XDP program")
         for group, port, line in destinations:
             key.group = int.from_bytes(socket.inet_aton(group), "little")
             key.port = socket.htons(port)
             key.zero = 0
             _succeed(bpf_map_update_elem(self.map_fd(b"destinations"), &key, &line, 0), f"redirect {group}:{port}")
+
+        for sender in senders:
+            address = int.from_bytes(socket.inet_aton(sender), "little")
+            _succeed(bpf_map_update_elem(self.map_fd(b"senders"), &address, &anything, 0), f"list {sender}")
 
     def __dealloc__(self):
         bpf_object__close(self.object)

@@ -13,6 +13,7 @@ from posix.time cimport timespec
 
 from wirebook.core.packet cimport PACKET_RECORDS, Encoder
 from wirebook.core.records cimport Record, unlikely
+from wirebook.core.sanitize cimport allow, forbid
 from wirebook.core.transport cimport (
     BURST, LINES, STAMP_HARDWARE, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender,
 )
@@ -147,8 +148,9 @@ cdef class UdpReceiver(Receiver):
 
     `receive_buffer` is in bytes of SO_RCVBUF; `buffer_bytes` is what the kernel gave. `busy_poll_us` is SO_BUSY_POLL,
     0 for off. `line` is the line that the group carries; `seldom` says that it carries nothing but snapshots. `drops`
-    counts packets that found the buffer full (SO_RXQ_OVFL). `stamps` says who stamps the packets (SO_TIMESTAMPING), and
-    why it isn't the NIC; the first packets after nobody on the host had asked for stamps may still have none.
+    counts packets that found the buffer full or have a wrong checksum (SO_RXQ_OVFL). `stamps` says who stamps the
+    packets (SO_TIMESTAMPING), and why it isn't the NIC; the first packets after nobody on the host had asked for stamps
+    may still have none.
     """
 
     def __cinit__(self, endpoint, int receive_buffer=8 << 20, int busy_poll_us=0, *, uint8_t line=0, bint seldom=False):
@@ -256,6 +258,8 @@ cdef class UdpReceiver(Receiver):
         }
 
     def __dealloc__(self):
+        if self.slots != NULL:
+            allow(self.slots, BURST * SLOT_BYTES)
         free(self.slots)
 
     cdef void stamp(self, Received* received, const timespec* times) noexcept nogil:
@@ -274,13 +278,16 @@ cdef class UdpReceiver(Receiver):
         cdef cmsghdr* control
         for index in range(BURST):
             self.messages[index].msg_hdr.msg_controllen = CONTROL_BYTES
+        allow(self.slots, BURST * SLOT_BYTES)
         count = recvmmsg(self.fd, self.messages, BURST, MSG_DONTWAIT, NULL)
+        self.drained = count < <int> BURST
         if count <= 0:
             return 0 if c_errno == EAGAIN or c_errno == EINTR else -c_errno
         self.calls += 1
         self.packets += count
         for index in range(count):
             self.received[index].length = self.messages[index].msg_len
+            forbid(self.received[index].data + self.messages[index].msg_len, SLOT_BYTES - self.messages[index].msg_len)
             self.received[index].stamp = STAMP_USER
             self.received[index].receive_ns = 0
             control = CMSG_FIRSTHDR(&self.messages[index].msg_hdr)

@@ -10,7 +10,8 @@ cdef extern from "<xdp/xsk.h>" nogil:
     struct xsk_ring_prod:
         pass
     struct xsk_ring_cons:
-        pass
+        uint32_t cached_prod
+        uint32_t cached_cons
     struct xsk_umem:
         pass
     struct xsk_socket:

@@ -84,6 +84,7 @@ def attach(wanted: Wanted, xsk: int) -> Grant:
                 [(endpoint.group, endpoint.port, line) for endpoint, line in wanted.destinations],
                 options.packets_per_second,
                 options.burst,
+                options.senders,
             )
             program.give(options.queue, xsk)
         except OSError as error:

@@ -51,7 +51,9 @@ def _receiver(config: Config, one: Wanted, tap: Tap) -> AfXdpReceiver:
     notes = list(grant.notes)
     if xsk.pages == "normal" and config.memory.hugepages != "off":
         notes.append(f"the packet memory of {one.interface} is on normal pages: raise vm.nr_hugepages by 5")
-    return AfXdpReceiver(xsk, one.destinations, grant, options.busy_poll_us > 0, notes, tap)
+    return AfXdpReceiver(
+        xsk, one.destinations, grant, options.busy_poll_us > 0, notes, tap, verify_checksum=options.verify_checksum
+    )
 
 
 def described(receiver: AfXdpReceiver) -> str:

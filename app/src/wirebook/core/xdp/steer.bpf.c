@@ -1,7 +1,7 @@
 /* Hands the configured multicast groups and ports to an AF_XDP socket, and everything else to the kernel.
  *
  * The kernel's firewall never sees a redirected frame. So what it and the UDP stack would have looked at is looked at
- * here, for our own groups only: lengths, the IP header's checksum, and a rate limit.
+ * here, for our own groups only: lengths, the IP header's checksum, the sender, and a rate limit.
  *
  * Needs Linux 6.1 (bpf_ktime_get_tai_ns). Written so that CAP_BPF and CAP_NET_ADMIN load it: without CAP_PERFMON the
  * verifier allows no arithmetic with pointers but by constants.
@@ -27,6 +27,14 @@ struct {
     __type(value, __u32);
 } destinations SEC(".maps");
 
+/* A set: the value says nothing. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, STEER_SENDERS);
+    __type(key, __u32);
+    __type(value, __u32);
+} senders SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
     __uint(max_entries, STEER_QUEUES);
@@ -41,8 +49,9 @@ struct {
     __type(value, __u64);
 } verdicts SEC(".maps");
 
-/* Set before the program is loaded, in a section of its own so that the loader finds it. */
+/* Set before the program is loaded, in sections of their own so that the loader finds them. */
 const volatile struct steer_limit limit SEC(".rodata.limit") = {};
+const volatile __u32 listed_only SEC(".rodata.listed_only") = 0;
 
 /* When the time that was given to packets so far is used up. Not atomic: a queue is polled by one CPU at a time. */
 static __u64 spent_until;
@@ -96,6 +105,7 @@ int steer(struct xdp_md *context)
     struct steer_stamp *stamp;
     __u32 *known;
     __u32 line;
+    __u32 sender;
     __u64 now;
     __u16 length;
 
@@ -126,6 +136,9 @@ int steer(struct xdp_md *context)
         return count(STEER_BAD_LENGTH, XDP_DROP);
     if (!sound_header(ip))
         return count(STEER_BAD_CHECKSUM, XDP_DROP);
+    sender = ip->saddr;
+    if (listed_only && !bpf_map_lookup_elem(&senders, &sender))
+        return count(STEER_SENDER, XDP_DROP);
     now = bpf_ktime_get_tai_ns();
     if (!within_rate(now))
         return count(STEER_RATE, XDP_DROP);

@@ -15,6 +15,7 @@ enum steer_verdict {
     STEER_QUEUE,         /* passed: ours, but on a queue that no socket is bound to */
     STEER_BAD_LENGTH,    /* dropped: ours, and its IP and UDP lengths contradict each other or the frame */
     STEER_BAD_CHECKSUM,  /* dropped: ours, and the IP header is damaged */
+    STEER_SENDER,        /* dropped: of a sender that isn't listed */
     STEER_RATE,          /* dropped: more than the rate limit allows */
     STEER_VERDICTS,
 };
@@ -25,6 +26,9 @@ struct steer_destination {
     __u16 port;
     __u16 zero;
 };
+
+/* Who may send, if that is limited at all: IPv4 addresses, in network byte order. */
+#define STEER_SENDERS 64
 
 /* A token bucket: a packet takes packet_ns of the time that passes (0: there is no limit), and burst_ns of that may be
  * taken in advance. */
