@@ -48,7 +48,12 @@ BENCHMARKS = (
     ),
     Benchmark("ring", "one", ("oneway_ns", "ops_per_s"), {"ours": "engine:Hand", "floor": "c:Hand"}),
     Benchmark("udp_oneway", "one", ("p50_ns", "p99_ns"), {"ours": "oneway:Ours", "floor": "oneway:Floor"}),
-    Benchmark("af_xdp", "one", ("ns", "pps"), {"ours": "af_xdp:Ours", "floor": "af_xdp:Floor", "udp": "af_xdp:Udp"}),
+    Benchmark(
+        "af_xdp",
+        "one",
+        ("ns", "all_ns", "pps"),
+        {"ours": "af_xdp:Ours", "floor": "af_xdp:Floor", "verified": "af_xdp:Verified", "udp": "af_xdp:Udp"},
+    ),
 )
 
 BUILDS = tuple(
