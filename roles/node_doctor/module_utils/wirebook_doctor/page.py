@@ -36,7 +36,9 @@ code { font: .92em ui-monospace, monospace }
 .counts { display: flex; flex-wrap: wrap; gap: .5rem; margin: .8rem 0 }
 .counts span { border: 1px solid var(--line); border-radius: 6px; padding: .2rem .8rem } .counts b { font-size: 1.3rem }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .3rem 0 }
-.off, .risk { border-left: 4px solid var(--bad); background: var(--badsoft); padding: .5rem .8rem; margin: .5rem 0 }
+.offs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: .5rem }
+.off, .risk { border-left: 4px solid var(--bad); background: var(--badsoft); padding: .5rem .8rem }
+.risk { margin: .5rem 0 }
 .risk { border-color: var(--unsure); background: var(--soft) }
 dl { display: grid; grid-template-columns: 6rem 1fr; gap: .1rem .6rem; margin: .3rem 0 } dd { margin: 0 }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem .6rem; align-items: center; font-size: .86em }
@@ -95,7 +97,7 @@ def as_page(findings: list[Finding], host: Host, name: str) -> str:
         f"<p class=dim>{escape(facts['os']['name'])}, Linux {escape(facts['kernel'])} · looked at "
         f"{time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}</p>",
         f"<div class=counts>{_counts(findings, '<b>{}</b> {}')}</div>",
-        *(["<h2>What is off</h2>", *map(_off, off)] if off else []),
+        *(["<h2>What is off</h2>", f"<div class=offs>{''.join(map(_off, off))}</div>"] if off else []),
         *(
             f"<p class=risk><b>Risk accepted: {escape(f.knob.name)}.</b> {escape(f.knob.spec['risk'])}</p>"
             for f in findings
@@ -133,7 +135,9 @@ def _counts(findings: list[Finding], template: str) -> str:
 def _off(finding: Finding) -> str:
     knob = finding.knob
     values = {"desired": describe(knob.want), "next boot": finding.boot, "running": finding.running}
-    rows = "".join(f"<dt>{term}<dd><code>{escape(value)}</code>" for term, value in values.items())
+    rows = "".join(
+        f"<dt>{term}<dd><code>{escape(value)}</code>" for term, value in values.items() if value != NO_BOOT_VALUE
+    )
     return (
         f"<div class=off><h3>{escape(knob.name)} <small>{escape(knob.role)}: {escape(finding.reason)}</small></h3>"
         f"<dl>{rows}</dl><p>{escape(knob.breaks)} <small>{escape(knob.source)}</small></p></div>"
