@@ -20,6 +20,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from ctypes import POINTER, c_char_p, c_int, c_uint, c_uint64, c_void_p
 from importlib import resources
 from pathlib import Path
@@ -80,12 +82,11 @@ class _KernelThread:
         os.sched_setscheduler(self._pid, os.SCHED_IDLE, os.sched_param(0))
 
     @staticmethod
-    def _there() -> list[int]:
-        return [
-            int(folder.name)
-            for folder in Path("/proc").glob("[0-9]*")
-            if (folder / "comm").exists() and (folder / "comm").read_text().startswith("napi/")
-        ]
+    def _there() -> Iterator[int]:
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # a process that has just ended
+                if (folder / "comm").read_text().startswith("napi/"):
+                    yield int(folder.name)
 
     def ns(self) -> int:
         """CPU time so far (Documentation/scheduler/sched-stats.rst)."""
