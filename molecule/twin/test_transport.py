@@ -27,7 +27,7 @@ printf '\n[market]\npath = "/run/rack/market"\n' >>/etc/rack.toml
 RACK_UNIT = (
     "systemd-run --quiet --collect --unit {unit} --property NetworkNamespacePath=/run/netns/rack"
     " --property User=wirebook --property RuntimeDirectory=rack --property RuntimeDirectoryPreserve=yes"
-    " --property CPUAffinity=0-1 --property Restart=always --property RestartSec=1 -- {command}"
+    " --property CPUAffinity=0-1 --property Nice=19 --property Restart=always --property RestartSec=1 -- {command}"
 )
 
 
