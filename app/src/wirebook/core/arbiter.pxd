@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from wirebook.core.market cimport Metrics
 from wirebook.core.memory cimport Arena
 from wirebook.core.packet cimport FAULTS, Header
 from wirebook.core.transport cimport LINES, Received
@@ -81,4 +82,5 @@ cdef class Arbiter:
     cdef const Received* take_out(self, Stream* stream, uint64_t sequence) noexcept nogil
     cdef const Received* release(self, Stream* stream, uint64_t drained, bint force, int* place) noexcept nogil
     cdef Slot* slot_of(self, const Stream* stream) noexcept nogil
+    cdef void count(self, Metrics* metrics) noexcept nogil
     cdef list released(self, Stream* stream, uint64_t drained, bint force)

@@ -8,6 +8,7 @@ socket. With one line every hole is given up at once: a line doesn't overtake it
 
 from libc.string cimport memcpy, memset
 
+from wirebook.core.market cimport Metrics
 from wirebook.core.packet cimport FAULTS, TOO_MANY_STREAMS, VALID, Header, fault_of
 from wirebook.core.records cimport likely, unlikely
 from wirebook.core.transport cimport PACKET_WORDS, receive_bytes
@@ -249,6 +250,33 @@ cdef class Arbiter:
         for index in range(self.used):
             sequences += self.released(&self.streams[index], drained, False)
         return sequences
+
+    cdef void count(self, Metrics* metrics) noexcept nogil:
+        """Add up all streams, on each line."""
+        cdef const Stream* stream
+        cdef uint32_t index
+        metrics.packets = self.faults[VALID]
+        for index in range(VALID + 1, FAULTS):
+            metrics.invalid += self.faults[index]
+        for index in range(self.used):
+            stream = &self.streams[index]
+            metrics.gaps += stream.gaps
+            metrics.lost += stream.lost
+            metrics.late += stream.late
+            metrics.copies += stream.copies
+            metrics.restarts += stream.restarts
+            metrics.line_a_packets += stream.lines[0].packets
+            metrics.line_a_first += stream.lines[0].first
+            metrics.line_a_lost += stream.lines[0].lost
+            metrics.line_a_late += stream.lines[0].late
+            metrics.line_a_duplicates += stream.lines[0].duplicates
+            metrics.line_b_packets += stream.lines[1].packets
+            metrics.line_b_first += stream.lines[1].first
+            metrics.line_b_lost += stream.lines[1].lost
+            metrics.line_b_late += stream.lines[1].late
+            metrics.line_b_duplicates += stream.lines[1].duplicates
+        metrics.held = self.held
+        metrics.gap_timeouts = self.timeouts
 
     def counters(self):
         """Packets by fault, and for each stream what became of its packets, on each line."""

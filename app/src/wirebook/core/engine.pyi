@@ -13,9 +13,6 @@ def memory_bytes(history: int = 65536) -> int: ...
 class Engine:
     books: Books
     market: MarketWriter
-    recoveries: int
-    stale_marks: int
-    foreign: int
     def __init__(
         self,
         books: Books,

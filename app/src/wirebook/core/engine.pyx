@@ -1,9 +1,6 @@
 """The book process's loop: packets in, books kept, market cache out, without the GIL.
 
-Books are rebuilt so that they are never wrong and LIVE at once. Each snapshot says up to which incremental packet it
-holds the publisher's updates. From the first incremental packet of a gapless run on, records of symbols that have no
-whole book are kept in the history. A snapshot becomes a LIVE book when the run covers everything after it, with the
-kept records that are newer applied on top. Otherwise the next cycle of the snapshot channel will do.
+What is more, or less, than a level of a book in order goes to `recovery`.
 """
 
 import os
@@ -16,8 +13,7 @@ from libc.string cimport memset
 from wirebook.core.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
 from wirebook.core.atomics cimport pause
 from wirebook.core.books cimport (
-    BATCH_MAX, STATE_LIVE, STATE_STALE, Book, Books, Counters, book_best, book_stale, books_apply, books_apply_slots,
-    books_listen,
+    BATCH_MAX, STATE_LIVE, Book, Books, Counters, book_best, books_apply_slots, books_listen,
 )
 from wirebook.core.clock cimport steady_ns, wall_ns
 from wirebook.core.latency cimport (
@@ -25,12 +21,10 @@ from wirebook.core.latency cimport (
 )
 from wirebook.core.market cimport Arrival, MarketRecord, MarketWriter, Metrics
 from wirebook.core.memory cimport Arena
-from wirebook.core.packet cimport FAULTS, HEADER_BYTES, SNAPSHOT_CHANNEL, VALID, Header
+from wirebook.core.packet cimport HEADER_BYTES, SNAPSHOT_CHANNEL, Header
 from wirebook.core.pages cimport Pages, pages_total, pages_used
-from wirebook.core.records cimport (
-    ASK, BID, CLEAR, DEFINE, EVENT_END, GAP, HEARTBEAT, LIVE, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS, Record,
-    likely, unlikely,
-)
+from wirebook.core.records cimport ASK, BID, GAP, POOL_EXHAUSTED, RESYNC, Record, likely, unlikely
+from wirebook.core.recovery cimport Recovery, Source
 from wirebook.core.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
@@ -38,6 +32,7 @@ from wirebook.core.transport cimport (
     PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
 )
 from wirebook.core import arbiter as arbitration
+from wirebook.core import recovery as rebuilding
 from wirebook.errors import UserError
 
 cdef enum:
@@ -57,7 +52,7 @@ cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogi
     cdef int64_t bid, bid_quantity, ask, ask_quantity
     cdef const Arrival* arrival = &engine.arrival
     cdef size_t place = <size_t> record - <size_t> engine.ring
-    if unlikely(engine.quiet):
+    if unlikely(engine.recovery.quiet):
         return
     if unlikely(book.reason == POOL_EXHAUSTED):
         engine.gates[book.symbol] = 0  # only a snapshot can help
@@ -74,8 +69,8 @@ cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogi
 
 def memory_bytes(uint32_t history=HISTORY):
     """What an engine takes of its arena."""
-    own = SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept) + RING_HEADER + RING_SLOTS * RING_SLOT + 4096
-    return own + arbitration.memory_bytes()
+    own = RING_HEADER + RING_SLOTS * RING_SLOT + 4096
+    return own + rebuilding.memory_bytes(history) + arbitration.memory_bytes()
 
 
 cdef class Engine:
@@ -93,7 +88,6 @@ cdef class Engine:
                   Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None,
                   int lines=1, double gap_timeout=0.005):
         cdef Receiver receiver
-        assert sizeof(Kept) == 64
         assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
         if market.symbols < books.set.symbols:
             raise ValueError(f"a market cache of {market.symbols} symbols for {books.set.symbols} books")
@@ -110,13 +104,11 @@ cdef class Engine:
         self.batch = batch
         self.busy = busy
         self.silence_ns = <uint64_t> (silence * 1e9)
-        self.history_size = history
         if arena is None:
             arena = Arena(memory_bytes(history))
         self.arbiter = Arbiter(lines, gap_timeout, arena)
-        self.gates = <uint8_t*> arena.take(SYMBOLS)
-        self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
-        self.history = <Kept*> arena.take(history * sizeof(Kept))
+        self.recovery = Recovery(books, market, arena, history)
+        self.gates = self.recovery.gates
         self.ring = <RingMemory*> arena.take(RING_HEADER + RING_SLOTS * RING_SLOT)
         ring_make(self.ring, RING_SLOTS)
         self.arena = arena
@@ -157,20 +149,6 @@ cdef class Engine:
         histogram_add(histograms + SENT_TO_RECEIVED, <int64_t> (self.arrival.stamp_ns - header.send_ns), 1)
         histogram_add(histograms + RECEIVED_TO_TAKEN, <int64_t> (self.now - self.arrival.stamp_ns), 1)
         self.measured += 1
-
-    cdef Source* source_of(self, const Header* header) noexcept nogil:
-        cdef uint32_t key = <uint32_t> header.venue << 16 | header.stream
-        cdef uint32_t index
-        for index in range(self.source_count):
-            if self.sources[index].key == key:
-                return &self.sources[index]
-        # There are never more sources than streams, and the arbiter refuses streams beyond its table.
-        index = self.source_count
-        self.source_count += 1
-        memset(&self.sources[index], 0, sizeof(Source))
-        self.sources[index].key = key
-        self.sources[index].rebuilding = -1
-        return &self.sources[index]
 
     cdef void packet(self, const Received* received) noexcept nogil:
         """Take a packet, and those that have waited for it."""
@@ -218,26 +196,27 @@ cdef class Engine:
         cdef Source* source
         self.arrival.stamp = received.stamp
         self.arrival.stamp_ns = received.receive_ns if received.receive_ns != 0 else self.now
-        source = self.source_of(header)
+        source = self.recovery.source_of(header)
         if unlikely(header.channel == SNAPSHOT_CHANNEL):
             if place != NEXT:
                 source.rebuilding = -1
             self.finish()
             if header.epoch == source.epoch and source.whole_from != 0:
-                self.snapshots(source, header, records)
+                self.recovery.snapshots(source, header, records)
             return
         if unlikely(place != NEXT):
             self.finish()
             if place == AFTER_GAP:
-                self.lose(source, GAP)
+                self.recovery.lose(source, GAP)
             elif place == RESTARTED:
-                self.lose(source, RESYNC)
+                self.recovery.lose(source, RESYNC)
             source.epoch = header.epoch
             source.whole_from = header.sequence
         source.last = header.sequence
         source.heard_ns = self.steady
         if unlikely(source.silent):
-            self.hush(source, False)  # after the gap was looked at: what is LIVE now is so rightly
+            # After the gap was looked at: what is LIVE now is so rightly.
+            self.recovery.hush(source, False, self.now, &self.arrival)
         self.incrementals(source, header, records)
         if header.count and records[header.count - 1].kind <= ASK:
             self.measure(header, records + header.count - 1)
@@ -245,7 +224,7 @@ cdef class Engine:
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil:
         """Whether a late packet is a restarted publisher's whose epoch is not higher: its clock was set back, or it was
         started twice in a second. A source that speaks in order is not; one that fell silent, and now this, is."""
-        cdef Source* source = self.source_of(header)
+        cdef Source* source = self.recovery.source_of(header)
         if header.channel == SNAPSHOT_CHANNEL:
             if not source.new_snapshots or header.epoch != source.epoch:
                 return False
@@ -259,13 +238,13 @@ cdef class Engine:
         return True
 
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
-        cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1
+        cdef uint8_t gate = self.recovery.gate_of(source)
         cdef Py_ssize_t index
         for index in range(header.count):
             if unlikely(records[index].kind > ASK or records[index].symbol >= self.books.set.symbols
                         or self.gates[records[index].symbol] != gate):
                 self.finish()
-                self.special(source, header, records + index)
+                self.recovery.special(source, header, records + index)
             else:
                 self.push(records + index)
         # Less than a batch waits for the next packet, or for the end of the burst.
@@ -293,173 +272,17 @@ cdef class Engine:
         """Apply all that is in the ring: before anything that must come after it."""
         self.drain(0)
 
-    cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
-        """An incremental record that is more, or less, than a level of a book in order."""
-        cdef uint8_t gate = <uint8_t> (source - &self.sources[0]) + 1
-        cdef uint32_t symbol = record.symbol
-        if record.kind == HEARTBEAT:
-            return
-        if symbol >= self.books.set.symbols or record.kind > DEFINE:
-            books_apply(&self.books.set, record, 1)  # counts it
-            return
-        if not self.claim(source, symbol):
-            return
-        if record.kind <= ASK:
-            self.keep(record, header.sequence)
-        elif record.kind == CLEAR:
-            # The publisher's own snapshot, in line with its incrementals, needs no other.
-            self.gates[symbol] = gate
-            self.follows[symbol].first_kept = 0
-            if source.rebuilding == <int32_t> symbol:
-                source.rebuilding = -1
-            books_apply(&self.books.set, record, 1)
-        elif record.kind == LIVE:
-            # Without its CLEAR, because we came in between, it says nothing.
-            if self.gates[symbol] == gate:
-                books_apply(&self.books.set, record, 1)
-        elif record.kind == STALE:
-            self.gates[symbol] = 0
-            self.follows[symbol].first_kept = 0
-            self.follows[symbol].marked = header.sequence
-            self.stale_marks += 1
-            books_apply(&self.books.set, record, 1)
-        else:
-            books_apply(&self.books.set, record, 1)
-            self.market.define(&self.books.set, self.books.set.books + symbol)
-
-    cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil:
-        """A symbol belongs to the first source that speaks of it; what others say of it is counted and ignored."""
-        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
-        if self.follows[symbol].owner == 0:
-            self.follows[symbol].owner = owner
-        elif self.follows[symbol].owner != owner:
-            self.foreign += 1
-            return False
-        return True
-
-    # ---- rebuilding -------------------------------------------------------------------------------------------------
-
-    cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil:
-        """Append to the symbol's list in the history, forgetting what is oldest there."""
-        cdef uint32_t place = self.history_next + 1
-        cdef Kept* kept = self.history + self.history_next
-        cdef Follow* follow = self.follows + kept.record.symbol
-        if follow.first_kept == place:
-            follow.first_kept = kept.next
-            follow.forgotten = kept.sequence
-        follow = self.follows + record.symbol
-        kept.record = record[0]
-        kept.sequence = sequence
-        kept.next = 0
-        if follow.first_kept == 0:
-            follow.first_kept = place
-        else:
-            self.history[follow.last_kept - 1].next = place
-        follow.last_kept = place
-        self.history_next = place if place < self.history_size else 0
-
-    cdef void lose(self, Source* source, uint8_t reason) noexcept nogil:
-        """Incrementals were lost, or the publisher began anew: no book of this source is whole."""
-        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
-        cdef uint32_t symbol
-        cdef Book* book
-        source.rebuilding = -1
-        for symbol in range(self.books.set.symbols):
-            if self.follows[symbol].owner == owner:
-                self.gates[symbol] = 0
-                self.follows[symbol].first_kept = 0
-                self.follows[symbol].forgotten = 0
-                self.follows[symbol].marked = 0
-                book = self.books.set.books + symbol
-                if book.state == STATE_LIVE:
-                    self.stale_marks += 1
-                    book_stale(&self.books.set, book, reason)
-
-    cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil:
-        cdef const Record* record
-        cdef Follow* follow
-        cdef uint64_t holds
-        cdef Py_ssize_t index
-        for index in range(header.count):
-            record = records + index
-            if record.symbol >= self.books.set.symbols or not self.claim(source, record.symbol):
-                continue
-            if record.kind == DEFINE:
-                books_apply(&self.books.set, record, 1)
-                self.market.define(&self.books.set, self.books.set.books + record.symbol)
-            elif record.kind == CLEAR:
-                source.rebuilding = -1
-                if self.gates[record.symbol] != 0:
-                    continue
-                follow = self.follows + record.symbol
-                holds = <uint64_t> record.price
-                if holds + 1 < source.whole_from or holds < follow.forgotten or holds < follow.marked:
-                    continue
-                source.rebuilding = <int32_t> record.symbol
-                source.snapshot_holds = holds
-                self.quiet = True  # readers keep what they have, and why it is stale, until there is something better
-                books_apply(&self.books.set, record, 1)
-                self.quiet = False
-            elif source.rebuilding == <int32_t> record.symbol:
-                if record.kind <= ASK:
-                    books_apply(&self.books.set, record, 1)
-                elif record.kind == LIVE:
-                    self.rebuilt(source, record)
-
-    cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil:
-        """The whole snapshot is there: apply what is newer, and the book is LIVE."""
-        cdef Book* book = self.books.set.books + record.symbol
-        cdef Follow* follow = self.follows + record.symbol
-        cdef Kept* kept
-        cdef uint32_t place = follow.first_kept
-        cdef bint whole = True
-        source.rebuilding = -1
-        # Meanwhile the history may have lost a record that the snapshot lacks; or the snapshot has overtaken
-        # incrementals that are still to come, and would be applied twice.
-        if source.snapshot_holds < follow.forgotten or source.snapshot_holds < follow.marked \
-                or source.snapshot_holds > source.last:
-            return
-        while place != 0:
-            kept = self.history + place - 1
-            if kept.sequence > source.snapshot_holds:
-                books_apply(&self.books.set, &kept.record, 1)
-                whole = kept.record.flags & EVENT_END
-            place = kept.next
-        if book.reason == POOL_EXHAUSTED:
-            return
-        follow.first_kept = 0
-        self.gates[record.symbol] = <uint8_t> (source - &self.sources[0]) + 1
-        self.recoveries += 1
-        book.state = STATE_LIVE
-        book.reason = 0
-        if whole:  # else the rest of the event is to come, and its end will publish the book
-            publish(self, book, NULL)
-
     # ---- the loop ---------------------------------------------------------------------------------------------------
-
-    cdef void hush(self, Source* source, bint silent) noexcept nogil:
-        """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
-        cdef uint32_t owner = <uint32_t> (source - &self.sources[0]) + 1
-        cdef uint32_t symbol
-        cdef Book* book
-        source.silent = silent
-        for symbol in range(self.books.set.symbols):
-            book = self.books.set.books + symbol
-            if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
-                if silent:
-                    self.stale_marks += 1
-                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, self.now, &self.arrival)
-                else:
-                    publish(self, book, NULL)
 
     cdef void tick(self) noexcept nogil:
         cdef uint32_t index
+        cdef Source* source
         self.market.beat()
-        for index in range(self.source_count):
-            if self.sources[index].whole_from != 0 and not self.sources[index].silent \
-                    and self.steady - self.sources[index].heard_ns > self.silence_ns:
+        for index in range(self.recovery.source_count):
+            source = &self.recovery.sources[index]
+            if source.whole_from != 0 and not source.silent and self.steady - source.heard_ns > self.silence_ns:
                 self.begin()
-                self.hush(&self.sources[index], True)
+                self.recovery.hush(source, True, self.now, &self.arrival)
         if self.audit != NULL:
             fflush(self.audit)
 
@@ -557,31 +380,9 @@ cdef class Engine:
         cdef Counters* books = &self.books.set.counters
         cdef Pages* pages = &self.books.set.pages
         cdef Metrics now
-        cdef const Stream* stream
         cdef uint32_t index
         memset(&now, 0, sizeof(now))
-        now.packets = self.arbiter.faults[VALID]
-        for index in range(VALID + 1, FAULTS):
-            now.invalid += self.arbiter.faults[index]
-        for index in range(self.arbiter.used):
-            stream = &self.arbiter.streams[index]
-            now.gaps += stream.gaps
-            now.lost += stream.lost
-            now.late += stream.late
-            now.copies += stream.copies
-            now.restarts += stream.restarts
-            now.line_a_packets += stream.lines[0].packets
-            now.line_a_first += stream.lines[0].first
-            now.line_a_lost += stream.lines[0].lost
-            now.line_a_late += stream.lines[0].late
-            now.line_a_duplicates += stream.lines[0].duplicates
-            now.line_b_packets += stream.lines[1].packets
-            now.line_b_first += stream.lines[1].first
-            now.line_b_lost += stream.lines[1].lost
-            now.line_b_late += stream.lines[1].late
-            now.line_b_duplicates += stream.lines[1].duplicates
-        now.held = self.arbiter.held
-        now.gap_timeouts = self.arbiter.timeouts
+        self.arbiter.count(&now)
         for index in range(<uint32_t> self.receiver_count):
             now.kernel_drops += (<Receiver> self.looked_at[index]).drops
         now.records = books.records
@@ -595,9 +396,9 @@ cdef class Engine:
         now.unknown_kind = books.unknown_kind
         now.lines_used = pages_used(pages)
         now.lines_total = pages_total(pages)
-        now.recoveries = self.recoveries
-        now.stale_marks = self.stale_marks
-        now.foreign = self.foreign
+        now.recoveries = self.recovery.recoveries
+        now.stale_marks = self.recovery.stale_marks
+        now.foreign = self.recovery.foreign
         metrics[0] = now
 
     def counters(self):
