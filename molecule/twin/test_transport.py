@@ -37,6 +37,8 @@ def rack_feed(twin: Twin) -> Iterator[None]:
     twin.ssh(f"ip address add 198.18.0.1/24 dev {NIC}; ip -n rack address add 198.18.0.2/24 dev {RACK_NIC}")
     twin.ssh(RACK_CONFIG)
     sim = twin.ssh("sed -n 's/^ExecStart=//p' /etc/systemd/system/wirebook-sim.service")
+    # The guest's CPUs are the controller's: the node's own feed, which goes with the deploy, would starve it.
+    twin.ssh("systemctl stop wirebook-feed-binance wirebook-sim")
     twin.ssh(RACK_UNIT.format(unit="rack-sim", command=sim))
     feed = f"{WIREBOOK} feed binance --config /etc/rack.toml"
     twin.ssh(RACK_UNIT.format(unit="rack-feed", command=feed))
@@ -50,6 +52,7 @@ def rack_feed(twin: Twin) -> Iterator[None]:
 def deploy(twin: Twin, model: dict[str, Any], **transport: str) -> Run:
     """Deploy the twin as a node that has books and no feed."""
     variables = {
+        "feed_engine_sim": False,
         "feed_engine_feeds": [feed | {"remote": True} for feed in model["feed_engine_feeds"]],
         "feed_engine_settings": {**model["feed_engine_settings"], "transport": {"interface": NIC, **transport}},
     }
