@@ -168,12 +168,15 @@ cdef class AfXdpReceiver(Receiver):
             return 0
         # The frames go back with the next look. There is room for all: the ring is as long as there are frames.
         xsk_ring_prod__reserve(fill, count, &back)
+        # A loop this short asks for all frames at once; the one below would wait for one after another.
         for n in range(count):
             place = xsk_ring_cons__rx_desc(rx, index + n)
             xsk_ring_prod__fill_addr(fill, back + n)[0] = place.addr  # the kernel rounds it down to the place's start
+            prefetch(area + place.addr)
+            prefetch(area + place.addr + HEADERS_BYTES)
+        for n in range(count):
+            place = xsk_ring_cons__rx_desc(rx, index + n)
             frame = area + place.addr
-            # Its first line is looked at now, the payload only when all are taken.
-            prefetch(frame + HEADERS_BYTES)
             length = ntohs((<const uint16_t*> (frame + UDP_LENGTH))[0])
             if unlikely(place.len < HEADERS_BYTES or length < UDP_BYTES
                         or length > place.len - (HEADERS_BYTES - UDP_BYTES)):
