@@ -206,3 +206,10 @@ def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
 
 def test_a_feed_of_one_symbol_has_room_for_the_books_of_every_id() -> None:
     assert Books(2048, Arena(Config().feed_arena_mb(1) << 20, "off")).counters()["lines_total"] > 10_000
+
+
+def test_the_list_of_senders() -> None:
+    assert parse({"af_xdp": {"senders": ["10.1.2.3", "10.1.2.4"]}}).af_xdp.senders == ("10.1.2.3", "10.1.2.4")
+    for wrong in ("10.1.2.3", ["239.192.7.1"], ["colo1"], [1], ["10.1.2.3"] * 65):
+        with pytest.raises(UserError, match=r"af_xdp\.senders = .* not allowed; it must be a list of up to 64 IPv4"):
+            parse({"af_xdp": {"senders": wrong}})
