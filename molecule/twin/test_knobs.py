@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import pytest
 from disturbances import DISTURBANCES, PRELUDE, CannotBeTurnedError, later
 from support import NOTHING_CHANGED, Twin
@@ -42,7 +44,7 @@ def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool)
         except CannotBeTurnedError as refusal:
             left[name] = str(refusal)
             continue
-        script += f"{command} || echo {name!r} couldn't be turned\n"
+        script += f"{command} || echo {quote(name)} could not be turned\n"
         turned.append(name)
     assert twin.ssh("sh -s", script) == ""
     for name, reason in left.items():
