@@ -116,8 +116,9 @@ class Killed:
 def stretch() -> float:
     """How much longer than on a machine of its own everything takes now: time by CPU time, of a process that starts.
 
-    1 unless the machine is busy. So on an idle one all must be whole in WHOLE_SECONDS exactly; on one that does other
-    things at the same time, in as much longer as that makes a process wait for its CPU.
+    1 unless the machine is busy. Taken before and after, when nothing of the test's own runs: so on an idle machine all
+    must be whole in WHOLE_SECONDS exactly; on one that does other things too, in as much longer as that makes a process
+    wait for its CPU.
     """
     before, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", "import wirebook.feed, wirebook.book"], check=True)
@@ -129,7 +130,7 @@ def stretch() -> float:
 @pytest.mark.parametrize("kills", [15, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
     chance = random.Random(kills)
-    stretches = []
+    stretches = [stretch()]
     arguments = ("--symbols", str(SYMBOLS), "--rate", str(RATE), "--seed", str(SEED))
     with Sim("--synthetic", *arguments) as sim, node(tmp_path, sim.venue, silence=SILENCE) as under_test:
         under_test.start("book")
@@ -138,16 +139,15 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
         under_test.wait_live(SYMBOLS)
         killed = Killed(under_test)
         try:
-            for number in range(kills):
+            for _ in range(kills):
                 time.sleep(chance.uniform(0, 0.6))
-                if number % 5 == 0:
-                    stretches.append(stretch())
                 killed.kill(chance.choice(["feed", "book", "reader"]))
             time.sleep(1)
         finally:
             killed.stop()
         view = under_test.view()
         symbols = [view.symbol(number) for number in range(SYMBOLS)]
+    stretches.append(stretch())
     seen, broken = [], 0
     for text in killed.log.read_text().splitlines():
         try:
