@@ -49,11 +49,12 @@ def cpulist(knob: Knob) -> str:
 
 
 def sysctl(knob: Knob) -> str:
-    """Set another value, or take the value of the next boot away where the kernel allows no other."""
+    """Set another value, or take the value of the next boot away where the kernel refuses or ignores any other."""
     key, value = knob["key"], knob["want"]
     other = 1 - int(value) if value in (0, 1) else int(value) + 1
     return (
-        f"sysctl --quiet --write {key}={other} 2>/dev/null || without /etc/sysctl.d/60-wirebook.conf '{key} = {value}'"
+        f"sysctl --quiet --write {key}={other} 2>/dev/null; [ $(sysctl --values {key}) = {other} ] || "
+        f"without /etc/sysctl.d/60-wirebook.conf '{key} = {value}'"
     )
 
 
@@ -141,7 +142,7 @@ def nic(knob: Knob) -> str:
         case direction, _, "pause":
             return f"ethtool --pause {interface} {direction} {other}"
         case _, _, "usecs":
-            return f"ethtool --coalesce {interface} {name} {int(want) + 7}"
+            return f"ethtool --coalesce {interface} {name} {int(want) + 50}"
         case "adaptive", _, _:
             return f"ethtool --coalesce {interface} {name} {other}"
         case "channels", _, _:
@@ -205,7 +206,17 @@ DISTURBANCES: dict[str, Callable[[Knob], str]] = {
 
 
 def later(knob: Knob) -> bool:
-    """Whether a knob is turned in a second round, since turning it hides what was done to others beside it."""
-    return knob["probe"] in ("mount", "driver") or (
-        knob["probe"] == "unit" and knob["property"] in ("ActiveState", "User")
+    """Whether a knob is turned in a second round.
+
+    Turning it hides what was done to others beside it; or what is done to others, such as a NIC's rings, has the host
+    mend it at once, as interrupts.
+    """
+    return knob["probe"] in ("mount", "driver", "interrupts", "kernel_threads") or (
+        (knob["probe"] == "unit" and knob["property"] in ("ActiveState", "User"))
+        or knob.get("path") == "/proc/irq/default_smp_affinity"
     )
+
+
+def last(knob: Knob) -> bool:
+    """Whether a knob is turned after the others: the boot entry is compared with them, and a reload moves systemd."""
+    return knob["probe"] == "boot_entry" or knob.get("pid") == 1
