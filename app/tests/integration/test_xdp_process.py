@@ -72,10 +72,12 @@ class Host:
 
     @contextmanager
     def helper(self, rights: tuple[str, ...] = HELPER_RIGHTS) -> Iterator[None]:
+        path = self.home / "xdp.sock"
+        path.unlink(missing_ok=True)  # of one before
         with (self.home / "xdp.log").open("ab") as log:
             process = subprocess.Popen(self.command("xdp", rights=rights), stderr=log)
         try:
-            until((self.home / "xdp.sock").exists, "wirebook xdp")
+            until(path.exists, "wirebook xdp")
             yield
         finally:
             process.terminate()
