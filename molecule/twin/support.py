@@ -48,11 +48,15 @@ UNRELATED = {
     "files": (
         r"/var/lib/(chrony|private|dbus|logrotate|PackageKit)\b",  # other services' own state
         r"/root/\.ansible",  # Ansible's folder for its modules
+        r"^(net\.core\.netdev_rss_key|vm\.(user|admin)_reserve)",  # drawn or derived at each boot
     ),
     # Timers of the system, by the hour of the day; logins.
-    "units": (r"^(systemd-|apt-|dpkg-|e2scrub|fstrim|logrotate|man-db|user@|user-runtime-dir@)",),
+    "units": (r"^(systemd-|apt-|ldconfig|dpkg-|e2scrub|fstrim|logrotate|man-db|user@|user-runtime-dir@)",),
     # The kernel derives them anew at each boot from the memory that is free.
-    "sysctls": (r"^(kernel\.(core_pipe|threads-max)|vm\.min_free|net\.ipv4\.(tcp|udp)_mem|user\.max_)",),
+    "sysctls": (
+        r"^(kernel\.(core_pipe|threads-max)|vm\.(min_free|user_reserve|admin_reserve)|net\.ipv4\.(tcp|udp)_mem|user\.max_)",
+        r"^net\.core\.netdev_rss_key",  # drawn at each boot
+    ),
 }
 
 

@@ -162,3 +162,15 @@ def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
     unit.write_text(text.replace("/usr/local/sbin/wirebook-nic", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_link_that_came_up_brings_back_is_set_again(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = ("enp0s4: rx-pause on -> off", ["true"])
+    looks = iter([[off, ("enp0s4: channels 4 -> 1", ["true"])], [off], []])
+    monkeypatch.setattr(program, "changes", lambda *_: next(looks))
+    monkeypatch.setattr(program, "values", lambda *_: [])
+    monkeypatch.setattr(program, "wait_for_link", lambda _: None)
+    assert program.bring("0000:00:04.0", {}, check=False) == 0
+    assert capsys.readouterr().out.count("rx-pause on -> off") == 2
