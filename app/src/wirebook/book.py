@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from wirebook import capabilities, transports
+from wirebook import capabilities, channels, transports
 from wirebook.config import Config
 from wirebook.core import cpu
 from wirebook.core.books import Books
@@ -93,8 +93,8 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
     books = Books(book.symbols, arena, book.prefetch, leave=memory_bytes())
     market = MarketWriter(config.market.path, book.symbols)
     _log.info("packets come by %s (%s)", reception.kind, reception.how)
-    for channel in transports.CHANNELS:
-        for line, endpoint in zip("AB", transports.endpoints(transport, channel), strict=False):
+    for channel in channels.CHANNELS:
+        for line, endpoint in zip("AB", channels.endpoints(transport, channel), strict=False):
             _log.info("line %s: joined %s:%d on %s", line, *endpoint)
     for note in dict.fromkeys(note for receiver in reception.receivers for note in receiver.notes):
         _log.warning("%s", note)
@@ -107,7 +107,7 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
         busy=book.poll == "busy",
         silence=book.silence_seconds,
         audit=audit,
-        lines=transports.lines(transport),
+        lines=channels.lines(transport),
         gap_timeout=transport.gap_timeout_ms / 1000,
     )
     if config.memory.lock:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from wirebook import capabilities, transports
+from wirebook import capabilities, channels
 from wirebook.config import Config, Feed
 from wirebook.core import build_info
 from wirebook.core.market import MarketView
@@ -143,8 +143,8 @@ def _af_xdp(config: Config) -> Iterator[Result]:
         return
     names = dict.fromkeys(
         endpoint.interface
-        for channel in transports.CHANNELS
-        for endpoint in transports.endpoints(config.transport, channel)
+        for channel in channels.CHANNELS
+        for endpoint in channels.endpoints(config.transport, channel)
     )
     for name in names:
         try:

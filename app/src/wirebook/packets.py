@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from wirebook import __version__, pcapng, transports
+from wirebook import __version__, channels, pcapng
 from wirebook.config import Config
 from wirebook.core.tap import TAP, TapReader
 from wirebook.core.transport import Endpoint
@@ -99,8 +99,7 @@ def _by_tap(config: Config) -> _Source:
 
 
 def _by_sockets(config: Config) -> _Source:
-    channels = transports.CHANNELS
-    addresses = {one for channel in channels for one in transports.endpoints(config.transport, channel)}
+    addresses = {one for channel in channels.CHANNELS for one in channels.endpoints(config.transport, channel)}
     sockets = {_joined(address): address for address in addresses}
     drops = dict.fromkeys(sockets, 0)
 

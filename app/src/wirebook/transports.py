@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from wirebook.channels import CHANNELS, endpoints
 from wirebook.config import Config, Transport
 from wirebook.core import build_info
 from wirebook.core.packet import Channel
-from wirebook.core.transport import Endpoint, Receiver, Sender
+from wirebook.core.transport import Receiver, Sender
 from wirebook.core.udp import UdpReceiver, UdpSender
 from wirebook.errors import UserError
-
-CHANNELS = (Channel.INCREMENTAL_CHANNEL, Channel.SNAPSHOT_CHANNEL)
 
 _log = logging.getLogger(__name__)
 
@@ -29,28 +28,6 @@ class Reception:
     """A few words about it for the operator."""
     fell_back: str = ""
     """Why it isn't what `transport.kind` asks for; empty: it is."""
-
-
-def endpoints(transport: Transport, channel: Channel) -> list[Endpoint]:
-    """Where a channel goes: line A, and line B if there is one."""
-    snapshots = channel == Channel.SNAPSHOT_CHANNEL
-    group, port = (
-        (transport.snapshot_group, transport.snapshot_port) if snapshots else (transport.group, transport.port)
-    )
-    lines = [Endpoint(group, port, transport.interface)]
-    if transport.group_b:
-        group_b, port_b = (
-            (transport.snapshot_group_b, transport.snapshot_port_b)
-            if snapshots
-            else (transport.group_b, transport.port_b)
-        )
-        lines.append(Endpoint(group_b, port_b or port, transport.interface_b or transport.interface))
-    return lines
-
-
-def lines(transport: Transport) -> int:
-    """On how many lines packets come."""
-    return 2 if transport.group_b else 1
 
 
 def receivers(config: Config) -> Reception:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from wirebook import transports
+from wirebook import channels, transports
 from wirebook.config import Transport
 from wirebook.core.books import Books, State
 from wirebook.core.engine import Engine
@@ -95,7 +95,7 @@ def engine_for(transport: Transport, market: MarketWriter, gap_timeout: float = 
     for receiver in receivers:
         if receiver.notes:
             pytest.skip(f"this machine refuses: {receiver.notes[0]}")
-    lines = transports.lines(transport)
+    lines = channels.lines(transport)
     return Engine(Books(SYMBOLS, Arena(4 << 20, "off")), market, receivers, lines=lines, gap_timeout=gap_timeout)
 
 
@@ -109,7 +109,7 @@ def equal(engine: Engine, publisher: Publisher) -> None:
 def flood(transport: Transport, market: MarketWriter) -> tuple[Engine, Publisher]:
     """50,000 packets as fast as they can be sent, to an engine that sleeps 50 ms meanwhile."""
     engine, publisher = engine_for(transport, market), Publisher()
-    send = UdpSender(transports.endpoints(transport, Channel.INCREMENTAL_CHANNEL), transport.ttl)
+    send = UdpSender(channels.endpoints(transport, Channel.INCREMENTAL_CHANNEL), transport.ttl)
     batches = [publisher.begin(), *(publisher.update() for _ in range(PACKETS)), heartbeat()]
     sender = threading.Thread(target=lambda: [send.publish(publisher.encoder, batch) for batch in batches])
     sender.start()
@@ -137,9 +137,7 @@ def test_with_a_small_buffer_every_loss_is_counted_and_repaired(market: MarketWr
     transport = at(receive_buffer=65536)
     engine, publisher = flood(transport, market)
     # The last packets may be among those lost: one more tells how many.
-    incrementals, snapshots = (
-        UdpSender(transports.endpoints(transport, channel), 0) for channel in transports.CHANNELS
-    )
+    incrementals, snapshots = (UdpSender(channels.endpoints(transport, channel), 0) for channel in channels.CHANNELS)
     incrementals.publish(publisher.encoder, heartbeat())
     engine.run(0.1)
     counters = engine.counters()
@@ -160,7 +158,7 @@ def test_ten_percent_lost_on_each_line(market: MarketWriter, both: bool) -> None
     transport = at(group_b="239.192.7.3", snapshot_group_b="239.192.7.4")
     # The sender here is Python that may lose its CPU between two sends; a line that is late isn't one that lost.
     engine, publisher, chance = engine_for(transport, market, gap_timeout=0.5), Publisher(), random.Random(5)
-    lines = transports.endpoints(transport, Channel.INCREMENTAL_CHANNEL)
+    lines = channels.endpoints(transport, Channel.INCREMENTAL_CHANNEL)
     number = 6000
     losses = [set(chance.sample(range(2, number), number // 10))]
     rest = range(2, number) if both else [n for n in range(2, number) if n not in losses[0]]
@@ -187,7 +185,7 @@ def test_ten_percent_lost_on_each_line(market: MarketWriter, both: bool) -> None
         assert (counters["gaps"], counters["stale_marks"]) == (0, 0)
     else:
         assert counters["gaps"] > 20
-        sender = UdpSender(transports.endpoints(transport, Channel.SNAPSHOT_CHANNEL), 0)
+        sender = UdpSender(channels.endpoints(transport, Channel.SNAPSHOT_CHANNEL), 0)
         for batch in publisher.snapshots():
             sender.publish(publisher.encoder, batch, Channel.SNAPSHOT_CHANNEL)
         engine.run(0.1)

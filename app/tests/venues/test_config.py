@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import transports
+from wirebook import channels
 from wirebook.config import Config, Symbol, load, parse
 from wirebook.core.books import Books
 from wirebook.core.memory import Arena
@@ -191,17 +191,17 @@ def test_a_venue_without_a_feed_is_named() -> None:
 def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
     table = {"group_b": "239.192.7.3", "snapshot_group_b": "239.192.7.4", "interface_b": "eth1", "port_b": 18001}
     transport = parse({"transport": table}).transport
-    assert transports.endpoints(transport, Channel.INCREMENTAL_CHANNEL) == [
+    assert channels.endpoints(transport, Channel.INCREMENTAL_CHANNEL) == [
         ("239.192.7.1", 17001, "lo"),
         ("239.192.7.3", 18001, "eth1"),
     ]
-    assert transports.endpoints(transport, Channel.SNAPSHOT_CHANNEL) == [
+    assert channels.endpoints(transport, Channel.SNAPSHOT_CHANNEL) == [
         ("239.192.7.2", 17002, "lo"),
         ("239.192.7.4", 17002, "eth1"),
     ]
     same_groups = {"group_b": "239.192.7.1", "snapshot_group_b": "239.192.7.2", "interface_b": "eth1"}
-    assert transports.lines(parse({"transport": same_groups}).transport) == 2
-    assert transports.lines(Config().transport) == 1
+    assert channels.lines(parse({"transport": same_groups}).transport) == 2
+    assert channels.lines(Config().transport) == 1
 
 
 def test_a_feed_of_one_symbol_has_room_for_the_books_of_every_id() -> None:

@@ -229,5 +229,3 @@ def _feed(entry: Mapping[str, Any], where: str) -> Feed:
         return rules.build(Feed, entry, where)  # refused there, with the words for a missing or misshapen list
     built = tuple(rules.build(Symbol, symbol, f"{where}.symbols[{n}]") for n, symbol in enumerate(symbols))
     return rules.build(Feed, {**entry, "symbols": built}, where)
-
-

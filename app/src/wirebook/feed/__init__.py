@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from wirebook import capabilities, transports
+from wirebook import capabilities, channels, transports
 from wirebook.config import Config, Feed
 from wirebook.core import cpu
 from wirebook.core.books import Books
@@ -121,7 +121,7 @@ class _Feed:
 
     async def _work(self) -> None:
         feed, venue = self._feed, self._venue
-        incremental, snapshot = (self._sender(self._config, channel) for channel in transports.CHANNELS)
+        incremental, snapshot = (self._sender(self._config, channel) for channel in channels.CHANNELS)
         capabilities.drop("CAP_NET_RAW")  # AF_XDP's socket is made
         # All that this host must give is there. A venue that can't be reached holds up no boot: the books'
         # own states tell of it.

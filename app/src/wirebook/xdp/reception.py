@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from wirebook import transports
+from wirebook import channels
 from wirebook.config import Config
 from wirebook.core.af_xdp import AfXdpReceiver, AfXdpSender
 from wirebook.core.packet import Channel
@@ -19,8 +19,8 @@ from wirebook.xdp.grant import Wanted, request
 def wanted(config: Config) -> tuple[Wanted, ...]:
     """What is to be attached: one program and socket for each interface, with all groups that come by it."""
     found: dict[str, list[tuple[Endpoint, int]]] = {}
-    for channel in transports.CHANNELS:
-        for line, endpoint in enumerate(transports.endpoints(config.transport, channel)):
+    for channel in channels.CHANNELS:
+        for line, endpoint in enumerate(channels.endpoints(config.transport, channel)):
             found.setdefault(endpoint.interface, []).append((endpoint, line))
     return tuple(Wanted(tuple(destinations), config.af_xdp) for destinations in found.values())
 
@@ -70,7 +70,7 @@ def sender(config: Config, channel: Channel) -> AfXdpSender:
     options = config.af_xdp
     lines = [
         (_sending(endpoint.interface, options.send_queue, options.copy, config.memory.hugepages), endpoint)
-        for endpoint in transports.endpoints(config.transport, channel)
+        for endpoint in channels.endpoints(config.transport, channel)
     ]
     return AfXdpSender(lines, lines[0][1].port, config.transport.ttl)
 
