@@ -16,6 +16,8 @@ from wirebook.errors import UserError
 USER_ERROR = 2
 """Exit code for what the user can mend; a failure while running is 1."""
 
+_JSON = "print JSON, for a program to read"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `wirebook` with the process's arguments, or with those given; returns the exit code."""
@@ -156,7 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     top = commands.add_parser("top", help="show the books", description="Show the top of every book, live.")
     _add_config(top)
     top.add_argument("--once", action="store_true", help="show them once and leave")
-    _add_json(top)
+    how = top.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help=_JSON)
+    how.add_argument("--metrics", action="store_true", help="print them once for Prometheus' textfile collector")
     top.set_defaults(run=_top)
 
     replay = commands.add_parser(
@@ -219,7 +223,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument("--json", action="store_true", help=_JSON)
 
 
 def _port(text: str) -> int:
@@ -308,6 +312,9 @@ def _xdp(options: argparse.Namespace) -> int:
 def _top(options: argparse.Namespace) -> int:
     from wirebook import config, top
 
+    if options.metrics:
+        top.metrics(config.load(options.config))
+        return 0
     top.run(config.load(options.config), once=options.once, as_json=options.json)
     return 0
 

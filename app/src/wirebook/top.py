@@ -1,4 +1,4 @@
-"""`wirebook top`: the market cache in a terminal, or as JSON."""
+"""`wirebook top`: the market cache in a terminal, as JSON, or for an exporter."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from wirebook.core.market import MarketView, Symbol, Top
 from wirebook.core.records import Reason
 from wirebook.core.transport import Stamp
 from wirebook.errors import UserError
+from wirebook.metrics import exposition
 
 _REFRESH_SECONDS: Final = 0.5
 _LONGEST_NS: Final = 2**41 - 1
@@ -42,6 +43,12 @@ def run(config: Config, *, once: bool, as_json: bool) -> None:
     finally:
         if live:
             sys.stdout.write("\x1b[?25h\x1b[0m\n")
+
+
+def metrics(config: Config) -> None:
+    """Print what an exporter reads, once."""
+    view = MarketView(config.market.path)
+    sys.stdout.write(exposition(view, _transport(view)))
 
 
 def _follow(view: MarketView, as_json: bool, live: bool) -> None:

@@ -76,6 +76,27 @@ def test_once_as_json(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixt
     }  # fmt: skip
 
 
+def test_metrics_are_what_prometheus_reads(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "transport.json").write_text('{"asked": "af_xdp", "kind": "udp", "drops": 7, "fell_back": "no NIC"}')
+    default = configuration.Config()
+    top.metrics(dataclasses.replace(default, market=configuration.Market(path=str(tmp_path / "market"))))
+    lines = capsys.readouterr().out.splitlines()
+    for line in (
+        "wirebook_book_up 1",
+        'wirebook_books{state="live"} 1',
+        'wirebook_books{state="stale"} 1',
+        "wirebook_book_pool_exhausted_total 0",
+        'wirebook_transport_info{asked="af_xdp",kind="udp"} 1',
+        "wirebook_transport_drops_total 7",
+    ):
+        assert line in lines
+    # Each sample follows the type of its family, and no family comes twice.
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE ")]
+    samples = list(dict.fromkeys(line.split("{")[0].split()[0] for line in lines if not line.startswith("#")))
+    assert len(set(families)) == len(families)
+    assert [family for family in families if family in samples] == samples
+
+
 def test_once_as_a_table(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary, heading, *rows = shown(tmp_path, capsys, as_json=False).splitlines()
     assert summary.startswith("wirebook book running · 1 of 2 books live")
