@@ -130,19 +130,19 @@ class Grub:
         GRUB doesn't replay a journal: a host that hangs or loses its power while a file is only there would stop at
         GRUB's prompt. Of other file systems than ext4 only a sync can be asked for.
         """
+        if self.environment.exists():
+            with self.environment.open("rb") as file:
+                os.fsync(file.fileno())
         folder = self.config.parent
-        for path in (self.environment, folder):
-            if not path.exists():
-                continue
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-                fcntl.ioctl(handle, EXT4_IOC_CHECKPOINT, struct.pack("I", 0))
-            except OSError as error:
-                if error.errno not in NO_JOURNAL:
-                    raise GrubError(f"The journal of {folder} can't be written out: {error.strerror}.") from error
-            finally:
-                os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+            fcntl.ioctl(handle, EXT4_IOC_CHECKPOINT, struct.pack("I", 0))
+        except OSError as error:
+            if error.errno not in NO_JOURNAL:
+                raise GrubError(f"The journal of {folder} can't be written out: {error.strerror}.") from error
+        finally:
+            os.close(handle)
 
     def objection_to_trial(self) -> str:
         """Return why GRUB can't boot an entry once here; nothing if it can.
