@@ -14,6 +14,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "lab1"
+WIREBOOK = "/opt/wirebook/current/venv/bin/wirebook"
 NOTHING_CHANGED = re.compile(rf"^{HOST} .*\bchanged=0\b.*\bunreachable=0\b.*\bfailed=0\b", re.MULTILINE)
 
 
@@ -180,6 +181,12 @@ class Twin:
         for name, command in PICTURE.items():
             sections[name] = set(self.ssh(command).splitlines())
         return sections
+
+    def books(self) -> list[dict[str, Any]]:
+        """Return the books as a strategy sees them."""
+        said = json.loads(self.ssh(f"{WIREBOOK} top --once --json --config /etc/wirebook/engine.toml"))
+        symbols: list[dict[str, Any]] = said["symbols"]
+        return symbols
 
     def status_of(self, unit: str) -> dict[str, str]:
         """Return /proc/PID/status of a unit's main process."""

@@ -7,7 +7,6 @@ already is left alone.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -69,9 +68,7 @@ def test_each_service_runs_on_its_own_cpu_and_the_books_stay_in_memory(twin: Twi
 
 
 def test_the_books_are_live(twin: Twin) -> None:
-    wirebook = "/opt/wirebook/current/venv/bin/wirebook"
-    books = json.loads(twin.ssh(f"{wirebook} top --once --json --config /etc/wirebook/engine.toml"))
-    assert [book["state"] for book in books["symbols"]] == ["LIVE"]
+    assert [book["state"] for book in twin.books()] == ["LIVE"]
 
 
 def test_a_second_deploy_changes_nothing_and_is_quick(twin: Twin, seconds: dict[str, float]) -> None:

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import PROJECT, Run, Twin
+from support import PROJECT, WIREBOOK, Run, Twin
 
 NIC, RACK_NIC = "enp0s4", "enp0s6"
 ATTACHED_DRV = 1
-WIREBOOK = "/opt/wirebook/current/venv/bin/wirebook"
 # The same symbols and groups, and nothing of the node's own: no CPU, no locked memory, a market cache elsewhere.
 RACK_CONFIG = rf"""
 sed -e 's/^name = .*/name = "rack"/' -e 's/^lock = .*/lock = false/' -e 's/^hugepages = .*/hugepages = "off"/' \
@@ -73,13 +72,6 @@ def xdp_mode(twin: Twin) -> int:
     return int(link.get("xdp", {"mode": 0})["mode"])
 
 
-def books(twin: Twin) -> list[dict[str, Any]]:
-    """Return the books as a strategy sees them."""
-    said = json.loads(twin.ssh(f"{WIREBOOK} top --once --json --config /etc/wirebook/engine.toml"))
-    symbols: list[dict[str, Any]] = said["symbols"]
-    return symbols
-
-
 def test_the_nic_stamps_ptp_frames_in_hardware(twin: Twin) -> None:
     script = (PROJECT / "molecule/twin/hardware-stamps").read_text()
     print(said := twin.ssh(f"python3 - {NIC} 10", script))
@@ -102,7 +94,7 @@ def test_af_xdp_receives_in_the_drivers_native_mode(twin: Twin, model: dict[str,
     print(later)
     assert later["xdp_redirected"] > said["xdp_redirected"]
     assert (later["xdp_bad_length"], later["xdp_bad_checksum"], later["xdp_over_rate"], later["drops"]) == (0, 0, 0, 0)
-    assert [book["state"] for book in books(twin)] == ["LIVE"]
+    assert [book["state"] for book in twin.books()] == ["LIVE"]
 
 
 @pytest.mark.full
@@ -136,7 +128,7 @@ def test_a_book_process_that_is_killed_is_whole_again_past_the_kernel(twin: Twin
         time.sleep(1)
     assert twin.ssh("systemctl show --property=MainPID --value wirebook-book") != before
     assert xdp_mode(twin) == ATTACHED_DRV
-    while [book["state"] for book in books(twin)] != ["LIVE"]:
+    while [book["state"] for book in twin.books()] != ["LIVE"]:
         assert time.monotonic() < deadline
 
 
@@ -156,10 +148,10 @@ def test_back_to_udp_takes_a_restart_and_leaves_nothing(twin: Twin, model: dict[
     # The emulated 82576 can stamp PTP's frames and no others.
     assert f"by the kernel, since {NIC} stamps nothing but PTP's packets in hardware" in said["how"]
     assert said["stamps_kernel"] == said["packets"] > 0
-    assert [book["state"] for book in books(twin)] == ["LIVE"]
+    assert [book["state"] for book in twin.books()] == ["LIVE"]
 
 
 @pytest.mark.full
 def test_the_node_of_the_inventory_comes_back(twin: Twin) -> None:
     twin.succeed("deploy")
-    assert [book["state"] for book in books(twin)] == ["LIVE"]
+    assert [book["state"] for book in twin.books()] == ["LIVE"]
