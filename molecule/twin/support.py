@@ -87,6 +87,11 @@ class Run:
     output: str
     seconds: float
 
+    @property
+    def end(self) -> str:
+        """The last lines of what it said: where Ansible tells what failed."""
+        return "\n".join(["", *self.output.splitlines()[-30:]])
+
 
 @dataclass(frozen=True)
 class Twin:
@@ -138,7 +143,7 @@ class Twin:
     def succeed(self, target: str) -> Run:
         """Run a make target that has to succeed."""
         run = self.make(target)
-        assert run.status == 0, run.output
+        assert run.status == 0, run.end
         return run
 
     def ssh(self, command: str, text: str | None = None) -> str:

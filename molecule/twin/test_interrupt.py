@@ -29,7 +29,7 @@ def test_a_deploy_that_is_killed_is_run_again(twin: Twin) -> None:
         # The host may be in the middle of a boot.
         twin.succeed("lab")
         run = twin.play("playbooks/deploy.yml", *options)
-        assert run.status == 0, run.output
+        assert run.status == 0, run.end
         assert {knob["status"] for knob in twin.knobs().values()} <= {"PASS", "NOT-RUN"}
         longest = min(longest, run.seconds)
     # Back to what the inventory says.

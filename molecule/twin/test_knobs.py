@@ -16,7 +16,7 @@ def test_a_knob_turned_by_hand_is_found_and_mended(twin: Twin) -> None:
     twin.ssh(f"sysctl -w {A_KNOB}={int(managed) + 1}")
     run = twin.make("verify")
     assert run.status == 2
-    assert f"FAIL sysctl {A_KNOB}" in run.output, run.output
+    assert f"FAIL sysctl {A_KNOB}" in run.output, run.end
     twin.succeed("deploy")
     assert twin.ssh(f"sysctl -n {A_KNOB}") == managed
     twin.succeed("verify")
@@ -56,7 +56,7 @@ def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool)
     run = twin.make("verify")
     assert run.status == 2
     unnamed = [name for name in turned if f"FAIL {name}: " not in run.output]
-    assert not unnamed, run.output
+    assert not unnamed, run.end
 
     twin.succeed("deploy")
     assert {knob["status"] for knob in twin.knobs().values()} <= {"PASS", "NOT-RUN"}

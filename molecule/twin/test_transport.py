@@ -56,7 +56,7 @@ def deploy(twin: Twin, model: dict[str, Any], **transport: str) -> Run:
         "feed_engine_settings": {**model["feed_engine_settings"], "transport": {"interface": NIC, **transport}},
     }
     run = twin.play("playbooks/deploy.yml", "--extra-vars", json.dumps(variables))
-    assert run.status == 0, run.output
+    assert run.status == 0, run.end
     return run
 
 

@@ -57,7 +57,7 @@ def test_a_command_line_that_keeps_everybody_out_is_given_up_by_the_host_itself(
 def test_a_good_command_line_becomes_the_default(twin: Twin) -> None:
     before = twin.command_line()
     run = try_parameter(twin, "skew_tick=1")
-    assert run.status == 0, run.output
+    assert run.status == 0, run.end
     assert "lab1 was started with its new kernel command line, and boots it from now on." in run.output
     assert "skew_tick=1" in twin.command_line()
     assert "skew_tick=1" in twin.ssh("grep -m 1 vmlinuz /boot/grub/grub.cfg")
