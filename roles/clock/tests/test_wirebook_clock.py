@@ -44,24 +44,41 @@ def ask(tmp_path: Path, *, gate: str, listening: int = 0, offset: int = 0, secon
     (tmp_path / "pmc").chmod(0o755)
 
 
+def run(program: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command; return its status."""
+    monkeypatch.setattr(sys, "argv", ["wirebook-clock", *arguments])
+    status: int = program.main()
+    return status
+
+
 def test_the_gate_holds_until_ptp4l_follows_a_grandmaster(
-    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask(tmp_path, gate="hold", listening=4)
-    program.gate()
+    assert run(program, monkeypatch, "gate") == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "<4>the feeds wait for the clock: ptp4l is LISTENING, not SLAVE"
+    assert told[0] == "<4>waiting for the clock: ptp4l is LISTENING, not SLAVE"
     assert told[-1].startswith("the clock is good after")
     # Four looks that weren't good, then three in a row, each of two questions.
     assert (tmp_path / "looks").read_text().strip() == "10"
 
 
 def test_a_gate_that_only_warns_opens_after_its_time(
-    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask(tmp_path, gate="warn", offset=1001)
-    program.gate()
+    assert run(program, monkeypatch, "gate") == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == (
         "<4>the feeds start with a clock that isn't good: the clock that ptp4l steers is 1001 ns off, and may be 1000"
     )
+
+
+def test_settling_has_its_own_time_whatever_the_gates_policy_is(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tmp_path, gate="warn", listening=8, seconds=0)
+    assert run(program, monkeypatch, "settle", "60") == 0
+    ask(tmp_path, gate="hold", offset=1001)
+    assert run(program, monkeypatch, "settle", "0") == 1
+    assert run(program, monkeypatch, "settle", "soon") == 2
