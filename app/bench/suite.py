@@ -52,7 +52,13 @@ BENCHMARKS = (
         "af_xdp",
         "one",
         ("ns", "all_ns", "pps"),
-        {"ours": "af_xdp:Ours", "floor": "af_xdp:Floor", "verified": "af_xdp:Verified", "udp": "af_xdp:Udp"},
+        {
+            "ours": "af_xdp:Ours",
+            "floor": "af_xdp:Floor",
+            "ours_unverified": "af_xdp:OursUnverified",
+            "floor_unverified": "af_xdp:FloorUnverified",
+            "udp": "af_xdp:Udp",
+        },
     ),
 )
 

@@ -101,8 +101,8 @@ class _KernelThread:
 class _Wire:
     """The pair, and what sends on it."""
 
-    sums = False
-    """Whether packets have checksums. Without, the kernel takes them as checked: by a NIC it would be so."""
+    verify_checksum = True
+    """Whether packets have UDP checksums, and AF_XDP's readers add them up. A NIC checks them for UDP."""
 
     def __init__(self, _inputs: Path) -> None:
         reason = reason_not_to()
@@ -110,7 +110,7 @@ class _Wire:
             raise RuntimeError(reason)
         self.lan = Lan()
         try:
-            self.lan.make(sums=self.sums)
+            self.lan.make(sums=self.verify_checksum)
             with self.lan.inside(self.lan.left):
                 self._out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 outgoing = struct.pack("@4s4si", b"", b"", socket.if_nametoindex(self.lan.left))
@@ -171,9 +171,7 @@ class _Engine(_Wire):
 
 
 class Ours(_Engine):
-    """AF_XDP by the engine, which believes what it gets: as the loop in C does."""
-
-    verify_checksum = False
+    """AF_XDP by the engine, as it is configured by default."""
 
     def open(self, endpoint: Endpoint) -> None:
         """With the program and the socket in this process."""
@@ -182,15 +180,16 @@ class Ours(_Engine):
                                       verify_checksum=self.verify_checksum)  # fmt: skip
 
 
-class Verified(Ours):
-    """The same with each packet's UDP checksum added up, as it is configured by default."""
+class OursUnverified(Ours):
+    """The same, believing what it gets."""
 
-    verify_checksum = True
-    sums = True
+    verify_checksum = False
 
 
 class Udp(_Engine):
     """Kernel UDP by the engine."""
+
+    verify_checksum = False
 
     def open(self, endpoint: Endpoint) -> None:
         """An ordinary joined socket."""
@@ -202,7 +201,7 @@ class Udp(_Engine):
 
 
 class Floor(_Wire):
-    """AF_XDP by a bare loop in C, behind the same program."""
+    """AF_XDP by a bare loop in C, behind the same program and in the same kind of memory."""
 
     def open(self, endpoint: Endpoint) -> None:
         """Compile the loop, and bind it."""
@@ -216,7 +215,7 @@ class Floor(_Wire):
         self._library.loop_fd.restype = c_int
         self._library.loop_fd.argtypes = (c_void_p,)
         self._library.loop_drain.restype = c_uint64
-        self._library.loop_drain.argtypes = (c_void_p, POINTER(c_uint64), POINTER(c_uint64))
+        self._library.loop_drain.argtypes = (c_void_p, c_int, POINTER(c_uint64), POINTER(c_uint64))
         self._loop = self._library.loop_new(endpoint.interface.encode(), 0)
         if not self._loop:
             raise RuntimeError("the C loop can't bind its AF_XDP socket")
@@ -225,5 +224,11 @@ class Floor(_Wire):
     def drain(self) -> tuple[int, int, int]:
         """By the C loop."""
         packets, sequences = c_uint64(), c_uint64()
-        ns = self._library.loop_drain(self._loop, packets, sequences)
+        ns = self._library.loop_drain(self._loop, self.verify_checksum, packets, sequences)
         return ns, packets.value, sequences.value
+
+
+class FloorUnverified(Floor):
+    """The same, believing what it gets."""
+
+    verify_checksum = False
