@@ -8,15 +8,29 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import environments
+from bench import builds
+from bench.benchmarks import Benchmark
 
-if TYPE_CHECKING:
-    from bench.suite import Benchmark, Results
+Rounds = dict[str, list[dict[str, float]]]
+
+
+@dataclass
+class Results:
+    """All that one run found."""
+
+    rounds: dict[str, Rounds] = field(default_factory=dict)
+    """Benchmark → subject → the figures of each round."""
+    latency: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """Benchmark → subject → percentile → ns of a batch (`updates` of them) or packet."""
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """Of the machine, before anything was measured."""
+    not_run: dict[str, str] = field(default_factory=dict)
+    """`benchmark.subject` → why not."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ def _machine() -> dict[str, Any]:
         "memory_gb": round(memory / 1e9, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "build": environments.best_build(),
+        "build": builds.best(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -13,17 +13,17 @@ from pathlib import Path
 APP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(APP))
 
-from bench import environments  # noqa: E402 - found by the line above
+from bench import builds, environments  # noqa: E402 - found by the line above
 
 
 def main() -> None:
     """Hand over to `bench.suite` with the builds made and on its path."""
     try:
-        python = environments.prepare()
+        python = builds.prepare()
     except environments.PreparationError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    path = os.pathsep.join([str(APP), str(environments.build_folder(environments.best_build()))])
+    path = os.pathsep.join([str(APP), str(builds.folder(builds.best()))])
     os.execve(python, [str(python), "-m", "bench.suite", *sys.argv[1:]], {**os.environ, "PYTHONPATH": path})  # noqa: S606 - no shell is wanted
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks, and the rounds in which their subjects take turns on one CPU."""
+"""The rounds in which the subjects of a benchmark take turns on one CPU."""
 
 from __future__ import annotations
 
@@ -9,83 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from bench import environments, floor, report, ringrun, workloads
+from bench import builds, environments, floor, report, ringrun, workloads
+from bench.benchmarks import BENCHMARKS, BUILDS, PREFETCH, Benchmark
 
 INPUTS = environments.CACHE / "inputs"
 NO_CAPTURE = "there is no capture in ../shared/captures"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What is measured: `subjects` by the name they have in the results, on the inputs in the folder `inputs`."""
-
-    name: str
-    inputs: str
-    figures: tuple[str, ...]
-    subjects: dict[str, str]
-
-
-_BOOKS = {
-    "ours": "engine:Books",
-    "floor": "c:Tree",
-    "sorted_array": "c:Array",
-    "order_book": "order_book:Books",
-    "nautilus": "nautilus:Books",
-}
-
-BENCHMARKS = (
-    Benchmark("book_hot", "one", ("ns",), _BOOKS),
-    Benchmark("book_2048", "many", ("ns",), _BOOKS),
-    Benchmark("book_capture", "capture", ("ns",), _BOOKS),
-    Benchmark("packet_to_book_2048", "many", ("ns",), {"ours": "engine:Packets", "sorted_array": "c:Packets"}),
-    Benchmark("json_level", "capture", ("ns",), {"ours": "engine:Scan", "orjson_loop": "orjson_loop:Loop"}),
-    Benchmark(
-        "capture", "capture", ("messages_per_s",), {"ours": "engine:Follower", "cryptofeed": "cryptofeed:Handler"}
-    ),
-    Benchmark("ring", "one", ("oneway_ns", "ops_per_s"), {"ours": "engine:Hand", "floor": "c:Hand"}),
-    Benchmark("udp_oneway", "one", ("p50_ns", "p99_ns"), {"ours": "oneway:Ours", "floor": "oneway:Floor"}),
-    Benchmark(
-        "af_xdp",
-        "one",
-        ("ns", "all_ns", "pps"),
-        {
-            "ours": "af_xdp:Ours",
-            "floor": "af_xdp:Floor",
-            "ours_unverified": "af_xdp:OursUnverified",
-            "floor_unverified": "af_xdp:FloorUnverified",
-            "udp": "af_xdp:Udp",
-        },
-    ),
-)
-
-BUILDS = tuple(
-    Benchmark(f"builds_{inputs}", inputs, ("ns",), dict.fromkeys(environments.BUILDS, "engine:Books"))
-    for inputs in ("one", "many", "capture")
-)
-PREFETCH = tuple(
-    Benchmark(f"prefetch_{inputs}", inputs, ("ns",), {"on": "engine:Books", "off": "engine:BooksWithoutPrefetch"})
-    for inputs in ("one", "some", "many")
-)
-
-Rounds = dict[str, list[dict[str, float]]]
-
-
-@dataclass
-class Results:
-    """All that one run found."""
-
-    rounds: dict[str, Rounds] = field(default_factory=dict)
-    """Benchmark → subject → the figures of each round."""
-    latency: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    """Benchmark → subject → percentile → ns of a batch (`updates` of them) or packet."""
-    load: float = field(default_factory=lambda: os.getloadavg()[0])
-    """Of the machine, before anything was measured."""
-    not_run: dict[str, str] = field(default_factory=dict)
-    """`benchmark.subject` → why not."""
 
 
 class Worker:
@@ -142,7 +73,7 @@ class Suite:
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._cpu = str(max(os.sched_getaffinity(0)))
-        self.results = Results()
+        self.results = report.Results()
 
     @contextmanager
     def _workers(self, benchmark: Benchmark) -> Iterator[dict[str, Worker]]:
@@ -160,10 +91,10 @@ class Suite:
         inputs = INPUTS / benchmark.inputs
         if not inputs.exists():
             raise RuntimeError(NO_CAPTURE)
-        wanted = name if benchmark in BUILDS else environments.best_build()
-        if wanted in environments.failed_builds():
-            raise RuntimeError(environments.failed_builds()[wanted])
-        build = environments.build_folder(wanted)
+        wanted = name if benchmark in BUILDS else builds.best()
+        if wanted in builds.failed():
+            raise RuntimeError(builds.failed()[wanted])
+        build = builds.folder(wanted)
         if benchmark.name in _ON_TWO_CPUS:
             if ringrun.cpus() is None:
                 raise RuntimeError("it needs two CPUs")
@@ -175,7 +106,7 @@ class Suite:
     def run(self, benchmark: Benchmark) -> None:
         """Let the subjects take turns; the first round warms up and isn't counted."""
         print(f"{benchmark.name} ", end="", file=sys.stderr, flush=True)
-        found: Rounds = {}
+        found: report.Rounds = {}
         with self._workers(benchmark) as workers:
             for number in range(self._rounds + 1):
                 for name in list(workers):
