@@ -1,4 +1,4 @@
-"""The rounds in which the subjects of a benchmark take turns on one CPU."""
+"""Times what is compared: the subjects of each benchmark take turns on one CPU, round by round."""
 
 from __future__ import annotations
 
