@@ -69,9 +69,9 @@ def test_a_good_command_line_becomes_the_default(twin: Twin) -> None:
 
 @pytest.mark.full
 def test_where_grub_cant_write_no_trial_is_made(twin: Twin) -> None:
+    boot, files = twin.boot_id(), twin.ssh(GRUB_FILES)
     # What grub-mkconfig asks goes on to the real one, which the stand-in lies before in root's PATH.
     twin.ssh("cat >/usr/local/sbin/grub-probe; chmod 755 /usr/local/sbin/grub-probe", GRUB_PROBE)
-    boot, files = twin.boot_id(), twin.ssh(GRUB_FILES)
     try:
         run = try_parameter(twin, "skew_tick=1")
         assert run.status == 2
