@@ -113,7 +113,7 @@ SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j
 # Python outside the package; what has no suffix, linters don't find by themselves.
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
 ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py')
-MOLECULE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'molecule/*.py')
+TEST_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/*.py')
 ROLE_MYPY := --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules
 
 .PHONY: lint unit integration fuzz molecule twin twin-full test
@@ -124,13 +124,13 @@ lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirement
 	@cd app && mypy --no-error-summary
 	@# Ansible itself has no types.
 	@mypy $(ROLE_MYPY) $(PYTHON_SCRIPTS) $(ROLE_PYTHON)
-	@mypy $(ROLE_MYPY) $(MOLECULE_PYTHON)
+	@mypy $(ROLE_MYPY) $(TEST_PYTHON)
 	@cython-lint --max-line-length 120 app/src
 	@echo "shellcheck" && shellcheck $(SHELL_SCRIPTS)
 
 unit: .venv/.requirements-test .venv/.wirebook ## units: the engine's and the roles' models (seconds)
 	@$(PYTEST) --rootdir=app --ignore=app/tests/integration app/tests
-	@$(PYTEST) roles
+	@$(PYTEST) roles tests/twin/test_recap.py
 
 integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
@@ -156,10 +156,10 @@ molecule: .venv/.requirements-test .venv/.requirements-controller .cache/package
 	@molecule/run
 
 twin: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
-	@$(PYTEST) --verbose --capture=no -m 'not full' molecule/twin
+	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
 
 twin-full: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
-	@$(PYTEST) --verbose --capture=no molecule/twin
+	@$(PYTEST) --verbose --capture=no tests/twin
 
 test: ## all of the above, one after another; what CI runs
 	@for stage in lint unit integration molecule twin; do \

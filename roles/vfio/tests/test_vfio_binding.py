@@ -1,6 +1,6 @@
 """The module vfio_binding, in a mount namespace whose /etc, /dev and PCI devices are the test's own.
 
-That a real kernel binds and that a user opens the device is for the twin (molecule/twin/test_vfio.py).
+That a real kernel binds and that a user opens the device is for the twin (tests/twin/test_deploy.py).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from support import Run, Twin
 
-PLAYBOOK = "molecule/twin/boot.yml"
+PLAYBOOK = "tests/twin/boot.yml"
 GRUB_FILES = "find /boot/grub /etc/default/grub.d -type f -exec sha256sum {} +"
 GRUB_PROBE = """#!/bin/sh
 [ "$*" = "--target=abstraction /boot/grub" ] && echo lvm && exit

@@ -73,7 +73,7 @@ def xdp_mode(twin: Twin) -> int:
 
 
 def test_the_nic_stamps_ptp_frames_in_hardware(twin: Twin) -> None:
-    script = (PROJECT / "molecule/twin/hardware-stamps").read_text()
+    script = (PROJECT / "tests/twin/hardware-stamps").read_text()
     print(said := twin.ssh(f"python3 - {NIC} 10", script))
     # An 82576 keeps one stamp until it is read, and the emulated one is slow to.
     assert int(said.split()[0]) > 5, said

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from support import NOTHING_CHANGED, Twin
+from support import Twin
 
 MOMENTS = 10
 
@@ -34,7 +34,7 @@ def test_a_deploy_that_is_killed_is_run_again(twin: Twin) -> None:
         longest = min(longest, run.seconds)
     # Back to what the inventory says.
     twin.succeed("deploy")
-    assert NOTHING_CHANGED.search(twin.succeed("deploy").output)
+    assert twin.succeed("deploy").changed_nothing
 
 
 def kill_after(twin: Twin, seconds: float, *options: str) -> None:

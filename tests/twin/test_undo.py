@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import NOTHING_CHANGED, Twin, differences
+from support import Twin, differences
 
 # What differs after an undo, and why. docs/operations.md has the same list.
 EXPECTED = {
@@ -29,4 +29,4 @@ def test_undo_gives_the_bare_host_back(twin: Twin, bare: dict[str, set[str]]) ->
 def test_a_second_undo_finds_nothing_to_do(twin: Twin) -> None:
     run = twin.succeed("undo")
     assert "lab1 has no journal" in run.output
-    assert NOTHING_CHANGED.search(run.output)
+    assert run.changed_nothing

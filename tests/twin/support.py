@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap import changed_nothing
+
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "lab1"
 WIREBOOK = "/opt/wirebook/current/venv/bin/wirebook"
-NOTHING_CHANGED = re.compile(rf"^{HOST} .*\bchanged=0\b.*\bunreachable=0\b.*\bfailed=0\b", re.MULTILINE)
-
 
 # Values that the kernel counts up by itself, or draws at each boot.
 VOLATILE = "fs.dentry|fs.file-nr|fs.inode|fs.quota|kernel.ns_last_pid|kernel.random|kernel.pty.nr|net.netfilter"
@@ -91,6 +91,11 @@ class Run:
     def end(self) -> str:
         """The last lines of what it said: where Ansible tells what failed."""
         return "\n".join(["", *self.output.splitlines()[-30:]])
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Whether its last playbook left the twin as it was."""
+        return changed_nothing(self.output, HOST)
 
 
 @dataclass(frozen=True)
@@ -192,6 +197,13 @@ class Twin:
         said = json.loads(self.ssh(f"{WIREBOOK} top --once --json --config /etc/wirebook/engine.toml"))
         symbols: list[dict[str, Any]] = said["symbols"]
         return symbols
+
+    def started(self) -> dict[str, tuple[str, ...]]:
+        """Return each running wirebook service's process, and when that and the unit were started (µs of uptime)."""
+        properties = ("Id", "MainPID", "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+        command = f"systemctl show --property={','.join(properties)} --state=running 'wirebook-*.service'"
+        units = (dict(line.split("=", 1) for line in unit.splitlines()) for unit in self.ssh(command).split("\n\n"))
+        return {unit["Id"]: tuple(unit[name] for name in properties[1:]) for unit in units}
 
     def status_of(self, unit: str) -> dict[str, str]:
         """Return /proc/PID/status of a unit's main process."""

@@ -6,7 +6,7 @@ from shlex import quote
 
 import pytest
 from disturbances import DISTURBANCES, PRELUDE, CannotBeTurnedError, last, later
-from support import NOTHING_CHANGED, Twin
+from support import Twin
 
 A_KNOB = "vm.swappiness"
 
@@ -61,4 +61,4 @@ def test_every_knob_turned_by_hand_is_named_and_mended(twin: Twin, second: bool)
     twin.succeed("deploy")
     assert {knob["status"] for knob in twin.knobs().values()} <= {"PASS", "NOT-RUN"}
     assert twin.boot_id() == boot, "what was changed by hand needs no reboot"
-    assert NOTHING_CHANGED.search(twin.succeed("deploy").output)
+    assert twin.succeed("deploy").changed_nothing
