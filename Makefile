@@ -116,7 +116,7 @@ ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*
 TEST_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/*.py')
 ROLE_MYPY := --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules
 
-.PHONY: lint unit integration fuzz molecule twin twin-full test
+.PHONY: lint unit integration fuzz mutants molecule twin twin-full test
 lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
@@ -151,6 +151,9 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## COUNT=1000000 fuzzed packet
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		PYTHONPATH=$(SANITIZED):app/tests python -m fuzz --count $(or $(COUNT),1000000)
+
+mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/": these, LIST=1: list them
+	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
 molecule: .venv/.requirements-test .venv/.requirements-controller .cache/packages-test ## roles on Debian 12 and 13 containers
 	@molecule/run

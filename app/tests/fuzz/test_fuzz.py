@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from fuzz import books, campaign, messages
 from integration.namespaces import reason_not_to
 
-from fuzz import books, campaign, messages
 from wirebook.core import build_info
 
 COUNT = 20_000
