@@ -120,7 +120,6 @@ class BookFollower(SteadyFollower):
         """Await every instrument's snapshot: subscribing brings it, or it is asked for."""
         self._next = None
         for track in self._tracks.values():
-            track.buffer.clear()
             track.state = State.AWAITING
             track.asked = False
             if not self._venue.snapshots_in_band:
