@@ -51,7 +51,7 @@ LIMITS = {
     "okx": Limits(0, 100, 3, 0, 30, b"ping", 30, None),
     # docs.kraken.com: some 150 attempts in ten minutes, closed after about a minute, a heartbeat every second
     "kraken": Limits(0, 0, 150 / 600, 0, 60, b'{"method":"ping"}', 1, 1000),
-    # docs.cdp.coinbase.com, websocket-rate-limits: eight messages and eight connections a second; a heartbeat each second
+    # docs.cdp.coinbase.com, websocket-rate-limits: eight messages and connections a second; a heartbeat every second
     "coinbase": Limits(8, 0, 8, 0, 0, None, 1, None),
 }
 
