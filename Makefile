@@ -36,32 +36,32 @@ esac
 endef
 
 .PHONY: plan deploy verify jitter rollout rollback undo
-plan: .venv/.requirements-controller .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
+plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
 	$(need_host)
 	@$(PLAY) playbooks/plan.yml --limit $(HOST)
 
-deploy: .venv/.requirements-controller .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
+deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
 	$(need_host)
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
 	@$(PLAY) playbooks/deploy.yml --limit $(HOST)
 
-verify: .venv/.requirements-controller .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
+verify: .venv/.requirements-controller collection .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
 	$(need_host)
 	@$(PLAY) playbooks/verify.yml --limit $(HOST)
 
 # STOP="UNIT ..." stops and starts again what runs on those CPUs; CPUS=LIST measures these only.
-jitter: .venv/.requirements-controller ## measure HOST's isolated CPUs under load (SECONDS=60), refused while something runs on them
+jitter: .venv/.requirements-controller collection ## measure HOST's isolated CPUs under load (SECONDS=60), refused while something runs on them
 	$(need_host)
 	@$(PLAY) playbooks/jitter.yml --limit $(HOST) --extra-vars 'jitter_seconds=$(or $(SECONDS),60) jitter_cpus="$(CPUS)" jitter_stop="$(STOP)"'
 
-rollout: .venv/.requirements-controller .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; the first failure stops it
+rollout: .venv/.requirements-controller collection .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; the first failure stops it
 	@$(PLAY) playbooks/rollout.yml
 
-rollback: .venv/.requirements-controller ## run the engine's release before on HOST, code and configuration
+rollback: .venv/.requirements-controller collection ## run the engine's release before on HOST, code and configuration
 	$(need_host)
 	@$(PLAY) playbooks/rollback.yml --limit $(HOST)
 
-undo: .venv/.requirements-controller ## take back on HOST all that was changed, as its journal says, and reboot it; recorded data is kept
+undo: .venv/.requirements-controller collection ## take back on HOST all that was changed, as its ledger says, and reboot it; recorded data is kept
 	$(need_host)
 	@$(PLAY) playbooks/undo.yml --limit $(HOST)
 
@@ -69,15 +69,15 @@ undo: .venv/.requirements-controller ## take back on HOST all that was changed, 
 
 .PHONY: lab lab-stop lab-reset lab-ssh
 lab lab-stop lab-reset lab-ssh: HOST := $(or $(HOST),lab1)
-lab: .venv/.requirements-controller .cache/packages-lab ## build and boot the digital twin (HOST=lab1)
+lab: .venv/.requirements-controller collection .cache/packages-lab ## build and boot the digital twin (HOST=lab1)
 	$(need_host)
 	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=started
 
-lab-stop: .venv/.requirements-controller ## shut the twin down
+lab-stop: .venv/.requirements-controller collection ## shut the twin down
 	$(need_host)
 	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=stopped
 
-lab-reset: .venv/.requirements-controller ## shut the twin down and delete its disk: the next start is a bare image
+lab-reset: .venv/.requirements-controller collection ## shut the twin down and delete its disk: the next start is a bare image
 	$(need_host)
 	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=absent
 
@@ -112,25 +112,27 @@ demo: app ## show the whole flow on this machine: venue, feed, multicast, books
 SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j2')
 # Python outside the package; what has no suffix, linters don't find by themselves.
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
-ROLE_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'roles/*.py')
-TEST_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/*.py')
-ROLE_MYPY := --strict --no-error-summary --disable-error-code import-untyped --scripts-are-modules
+TWIN_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/twin/*.py')
+# Of Ansible, which says nothing of its types, mypy reads the annotations that there are.
+MYPY := MYPYPATH=.cache/collections:.cache/on-host mypy --strict --no-error-summary --scripts-are-modules --follow-untyped-imports --untyped-calls-exclude=ansible
+NODE := ansible_collections.wirebook.node
 
 .PHONY: lint unit integration fuzz mutants molecule twin twin-full test
-lint: .venv/.requirements-controller .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
+lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
 	@echo "ruff, mypy, cython-lint" && ruff check --quiet . $(PYTHON_SCRIPTS)
 	@cd app && mypy --no-error-summary
-	@# Ansible itself has no types.
-	@mypy $(ROLE_MYPY) $(PYTHON_SCRIPTS) $(ROLE_PYTHON)
-	@mypy $(ROLE_MYPY) $(TEST_PYTHON)
+	@$(MYPY) --disallow-any-unimported --package $(NODE).plugins --package $(NODE).tests.unit
+	@$(MYPY) $(PYTHON_SCRIPTS)
+	@$(MYPY) $(TWIN_PYTHON)
 	@cython-lint --max-line-length 120 app/src
 	@echo "shellcheck" && shellcheck $(SHELL_SCRIPTS)
 
-unit: .venv/.requirements-test .venv/.wirebook ## units: the engine's and the roles' models (seconds)
+unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.wirebook ## units: the engine's, and the collection's plugins and roles (seconds)
 	@$(PYTEST) --rootdir=app --ignore=app/tests/integration app/tests
-	@$(PYTEST) roles tests/twin/test_recap.py
+	@$(PYTEST) tests/unit
+	@$(PYTEST) tests/twin/test_recap.py
 
 integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
@@ -155,13 +157,13 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## COUNT=1000000 fuzzed packet
 mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/": these, LIST=1: list them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
-molecule: .venv/.requirements-test .venv/.requirements-controller .cache/packages-test ## roles on Debian 12 and 13 containers
+molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## roles on Debian 12 and 13 containers
 	@molecule/run
 
-twin: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
+twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
 
-twin-full: .venv/.requirements-test .venv/.requirements-controller .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
+twin-full: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
 	@$(PYTEST) --verbose --capture=no tests/twin
 
 test: ## all of the above, one after another; what CI runs
@@ -175,6 +177,13 @@ test: ## all of the above, one after another; what CI runs
 
 .cache:
 	@mkdir -p $@
+
+# Ansible finds a collection by its path, and a host's programs find wirebook_node in /usr/local/lib/wirebook: both are this checkout.
+.PHONY: collection
+collection: ## let Ansible and pytest find this checkout as the collection wirebook.node; the other targets do it themselves
+	@mkdir -p .cache/collections/ansible_collections/wirebook .cache/on-host
+	@ln --symbolic --force --no-dereference ../../../.. .cache/collections/ansible_collections/wirebook/node
+	@ln --symbolic --force --no-dereference ../../plugins/module_utils .cache/on-host/wirebook_node
 
 # Debian 13's own QEMU has the igb model; on Debian 12 the role lab fetches one that has.
 QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -ge 13 ] 2>/dev/null && echo qemu-system-x86)

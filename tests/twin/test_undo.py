@@ -28,5 +28,5 @@ def test_undo_gives_the_bare_host_back(twin: Twin, bare: dict[str, set[str]]) ->
 @pytest.mark.full
 def test_a_second_undo_finds_nothing_to_do(twin: Twin) -> None:
     run = twin.succeed("undo")
-    assert "lab1 has no journal" in run.output
+    assert "lab1 has no ledger" in run.output
     assert run.changed_nothing

@@ -1,0 +1,75 @@
+"""GRUB's menu entries, as text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..doctor.cmdline import command_line
+
+
+class GrubError(Exception):
+    """GRUB isn't as it has to be; the text is a sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A menu entry of GRUB, its lines as they are."""
+
+    lines: tuple[str, ...]
+
+    def _linux(self) -> int:
+        """Return the number of the line that loads the kernel."""
+        for number, line in enumerate(self.lines):
+            if line.split(maxsplit=1)[:1] in (["linux"], ["linuxefi"]):
+                return number
+        raise GrubError("GRUB's first entry starts no Linux: look at `update-grub` and /boot/grub/grub.cfg.")
+
+    @property
+    def parameters(self) -> list[str]:
+        """The kernel's command line, without the kernel's path."""
+        words = self.lines[self._linux()].split(maxsplit=2)
+        parameters: list[str] = command_line(words[2] if len(words) == 3 else "")
+        return parameters
+
+    def named(self, title: str, name: str, more: str = "") -> Entry:
+        """Return this entry with another title and id, and more parameters."""
+        lines = list(self.lines)
+        lines[0] = f"menuentry '{title}' --class debian $menuentry_id_option '{name}' {{"
+        number = self._linux()
+        lines[number] = f"{lines[number].rstrip()} {more}".rstrip()
+        return Entry(tuple(lines))
+
+    def text(self) -> str:
+        """Return the entry as it stands in a file."""
+        return "\n".join(self.lines) + "\n"
+
+
+def entries_of(text: str) -> list[Entry]:
+    """Return the top-level menu entries of a GRUB configuration, in order; those in submenus are indented."""
+    entries: list[Entry] = []
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines or line.startswith("menuentry "):
+            lines.append(line)
+        if lines and line == "}":
+            entries.append(Entry(tuple(lines)))
+            lines = []
+    return entries
+
+
+def default_entry(text: str) -> Entry:
+    """Return the entry that a configuration written by grub-mkconfig boots by default.
+
+    GrubError: it isn't the first, so that nobody but GRUB knows which it is.
+    """
+    default = re.search(r'^else\n\s*set default="([^"]*)"', text, re.MULTILINE)
+    if default and default.group(1) != "0":
+        raise GrubError(
+            f"GRUB boots its entry '{default.group(1)}' by default, not the first: "
+            "take GRUB_DEFAULT out of /etc/default/grub (or set it to 0) and run update-grub, then deploy again."
+        )
+    first = re.search(r"^(menuentry|submenu) ", text, re.MULTILINE)
+    if first is None or first.group(1) != "menuentry":
+        raise GrubError("GRUB's menu doesn't begin with an entry to boot: run update-grub, then deploy again.")
+    return entries_of(text)[0]

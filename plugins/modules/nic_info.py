@@ -1,0 +1,68 @@
+#!/usr/bin/python
+"""Ansible module: read what the data NICs are and what can be set on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.doctor import ethtool
+from ansible_collections.wirebook.node.plugins.module_utils.doctor.host import CannotProbeError, Host
+
+DOCUMENTATION = r"""
+module: nic_info
+short_description: Read what NICs are and what can be set on them
+description:
+  - Asks ethtool(8) and changes nothing.
+options:
+  devices:
+    description: PCI addresses. One without an interface, as of a NIC that VFIO has, is left out of the result.
+    type: list
+    elements: str
+    required: true
+author: wirebook
+"""
+
+EXAMPLES = r"""
+- name: Read what the data NICs are
+  nic_info:
+    devices: ["0000:00:04.0"]
+  register: __nic_info
+"""
+
+RETURN = r"""
+nics:
+  description: By PCI address C(driver), C(firmware), and C(settable), the settings that the driver has and doesn't fix.
+  type: dict
+  returned: success
+units:
+  description: The instances of C(wirebook-nic@.service) that the next boot starts.
+  type: list
+  elements: str
+  returned: success
+"""
+
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"devices": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+    )
+    host = Host()
+    nics = {}
+    for pci in module.params["devices"]:
+        try:
+            interface = ethtool.interface_of(host, pci)
+            told = ethtool.driver(host, interface)
+            settable = [name for name, setting in ethtool.settings(host, interface).items() if not setting.fixed]
+            nics[pci] = {"driver": told["driver"], "firmware": told["firmware"], "settable": sorted(settable)}
+        except CannotProbeError as error:
+            module.warn(str(error))
+    units = sorted(path.name for path in WANTS.glob("wirebook-nic@*.service"))
+    module.exit_json(changed=False, nics=nics, units=units)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""The journal of a host: what was there before wirebook's first change, and how it is taken back."""

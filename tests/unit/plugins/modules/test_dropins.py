@@ -1,0 +1,188 @@
+"""The module dropins, run as Ansible runs it: with its arguments as JSON on standard input."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wirebook.node.plugins.modules import dropins
+from ansible_collections.wirebook.node.tests.unit.support.run_module import run_module
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
+
+
+class Host:
+    """Where the role `sysctl` writes its files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.fragment = root / "desired.d/sysctl.json"
+
+    def write(
+        self,
+        files: dict[str, str],
+        *,
+        check: bool = False,
+        sysctls: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+        within: Sequence[str] = (),
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Run the module for these files, by name."""
+        arguments = {
+            "role": "sysctl",
+            "desired": str(self.root / "desired.d"),
+            "ledger": str(self.root / "ledger"),
+            "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
+            "knobs": [{"name": "k"}],
+            "sysctls": sysctls or {},
+            "values": {str(self.root / name): value for name, value in (values or {}).items()},
+            "_ansible_check_mode": check,
+            "_ansible_diff": True,
+        }
+        return run_module("dropins", arguments, within)
+
+    def ledger(self) -> list[str]:
+        """Return the ledger's entries."""
+        return [path.read_text() for path in (self.root / "ledger").rglob("*.json")]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_files_and_fragment_are_written_once(host: Host) -> None:
+    first = host.write({"a/x.conf": "one\n"}, mode="0640")
+    assert first["changed_paths"] == [str(host.root / "a/x.conf"), str(host.fragment)]
+    assert (host.root / "a/x.conf").read_text() == "one\n"
+    assert (host.root / "a/x.conf").stat().st_mode & 0o7777 == 0o640
+    state = json.loads(host.fragment.read_text())
+    assert state == {"format": 1, "role": "sysctl", "files": [str(host.root / "a/x.conf")], "knobs": [{"name": "k"}]}
+    assert not host.write({"a/x.conf": "one\n"}, mode="0640")["changed"]
+
+
+def test_a_changed_mode_or_text_is_mended(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    (host.root / "x.conf").chmod(0o600)
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
+    assert (host.root / "x.conf").stat().st_mode & 0o7777 == 0o644
+    (host.root / "x.conf").write_bytes(b"\xff")
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
+    assert (host.root / "x.conf").read_text() == "one\n"
+
+
+def test_a_file_that_is_no_longer_listed_is_removed(host: Host) -> None:
+    host.write({"x.conf": "one\n", "y.conf": "two\n"})
+    result = host.write({"x.conf": "one\n"})
+    assert result["changed_paths"] == [str(host.root / "y.conf"), str(host.fragment)]
+    assert not (host.root / "y.conf").exists()
+
+
+def test_check_mode_writes_nothing_and_shows_the_difference(host: Host) -> None:
+    host.write({"x.conf": "one\n", "y.conf": "two\n"})
+    before = {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()}
+    result = host.write({"x.conf": "three\n", "z.conf": "four\n"}, check=True)
+    assert result["changed"]
+    assert {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()} == before
+    shown = {Path(diff["after_header"]).name: (diff["before"], diff["after"]) for diff in result["diff"]}
+    assert shown["x.conf"] == ("one\n", "three\n")
+    assert shown["y.conf"] == ("two\n", "")
+    assert shown["z.conf"] == ("", "four\n")
+
+
+def test_no_other_file_is_left_behind(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    host.write({"x.conf": "two\n"})
+    there = {path.relative_to(host.root).parts[0] for path in host.root.rglob("*")}
+    assert there == {"desired.d", "ledger", "x.conf"}
+    assert [path.name for path in (host.root / "desired.d").iterdir()] == ["sysctl.json"]
+
+
+def test_a_damaged_fragment_is_mended(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    host.fragment.write_text("{")
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.fragment)]
+
+
+def test_an_unknown_group_is_a_sentence(host: Host) -> None:
+    result = host.write({"x.conf": "one\n"}, group="nobody-has-this")
+    assert result["failed"]
+    assert result["msg"].startswith("The files of role sysctl need a user or group that isn't there")
+    assert not (host.root / "x.conf").exists()
+
+
+def test_a_sysctl_that_the_kernel_lacks_is_a_sentence(host: Host) -> None:
+    result = host.write({"x.conf": "one\n"}, sysctls={"net.core.no_such_thing": 1})
+    assert result["failed"]
+    assert result["msg"] == "The running kernel has no sysctl net.core.no_such_thing: boot one of Debian's own kernels."
+    assert not (host.root / "x.conf").exists()
+
+
+def test_a_sysctl_that_is_right_is_left_alone(host: Host) -> None:
+    now = " ".join(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert host.write({}, sysctls={"net.ipv4.ip_local_port_range": now})["changed_sysctls"] == []
+
+
+def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
+    """In a network namespace of its own, since the test must not change the machine."""
+    within = ("unshare", "--net")
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine makes no network namespaces")
+    key, other = "net.ipv4.ip_default_ttl", 63
+    assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() != f"{other}\n"
+    assert host.write({}, check=True, sysctls={key: other})["changed_sysctls"] == [key]
+    # Its read-back fails the module where the value isn't there.
+    assert host.write({}, sysctls={key: other}, within=within)["changed_sysctls"] == [key]
+    (entry,) = (host.root / "ledger").glob("value:*")
+    assert json.loads(entry.read_text())["before"] == "64"
+
+
+def test_what_was_there_is_noted_once(host: Host) -> None:
+    (host.root / "old.conf").write_text("admin\n")
+    host.write({"old.conf": "one\n", "new/new.conf": "one\n"}, check=True)
+    assert not (host.root / "ledger").exists()
+    for text in ("one\n", "two\n"):
+        host.write({"old.conf": text, "new/new.conf": text})
+    noted = {}
+    for path in (host.root / "ledger").iterdir():
+        entry = json.loads(path.read_text())
+        assert entry["role"] == "sysctl"
+        assert path.stat().st_mode & 0o7777 == 0o600
+        noted[entry["kind"], str(Path(entry["key"]).relative_to(host.root))] = entry["before"]
+    assert noted.pop(("file", "old.conf"))["content"] == "YWRtaW4K"  # admin, in base64
+    assert noted == {
+        ("folder", "new"): None,
+        ("file", "new/new.conf"): None,
+        ("folder", "desired.d"): None,
+        ("file", "desired.d/sysctl.json"): None,
+    }
+
+
+def test_a_value_is_written_where_it_is_off_and_noted(host: Host) -> None:
+    values = {"cpumask": "3", "enabled": "madvise", "absent": "1"}
+    (host.root / "cpumask").write_text("0000000f\n")
+    (host.root / "enabled").write_text("always [madvise] never\n")
+    assert host.write({}, values=values, check=True)["changed_values"] == [str(host.root / "cpumask")]
+    assert (host.root / "cpumask").read_text() == "0000000f\n"
+    assert host.write({}, values=values)["changed_values"] == [str(host.root / "cpumask")]
+    assert (host.root / "cpumask").read_text() == "3\n"
+    (noted,) = [entry for entry in map(json.loads, host.ledger()) if entry["kind"] == "value"]
+    assert (noted["key"], noted["before"]) == (str(host.root / "cpumask"), "0000000f")
+    (host.root / "cpumask").write_text("00000003\n")
+    assert not host.write({}, values=values)["changed"]
+
+
+def test_a_value_that_only_the_next_boot_sets_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(Path, "write_text", busy)
+    said = dropins.set_value(tmp_path / "runtime", "0")
+    assert said.endswith("(Device or resource busy): the next boot sets it.")

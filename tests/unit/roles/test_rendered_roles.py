@@ -1,0 +1,53 @@
+"""What the roles have the module dropins write, rendered by Ansible's own templating for hosts of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from ansible_collections.wirebook.node.tests.unit.support.paths import COLLECTIONS, ROLES
+
+SEEDS = ("1", "2")
+# They are `list(set(a) - set(b))` and the like in Ansible: the order of their result is another in each process.
+SET_FILTERS = re.compile(r"\|\s*(difference|intersect|symmetric_difference|union)\b")
+
+
+@pytest.fixture(scope="session")
+def rendered() -> list[dict[str, Any]]:
+    """Return what is rendered by mode and role, once for each seed of Python's hashes."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ansible_collections.wirebook.node.tests.unit.support.render_roles"],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(COLLECTIONS)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in SEEDS
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(SEEDS)
+    return [json.loads(output) for output in outputs]
+
+
+def test_the_order_of_a_set_reaches_no_file_and_no_knob(rendered: list[dict[str, Any]]) -> None:
+    first, *others = rendered
+    for other in others:
+        for mode, roles in first.items():
+            for role, calls in roles.items():
+                assert other[mode][role] == calls, f"{role} in the mode {mode}"
+
+
+def test_no_role_uses_a_filter_whose_order_is_that_of_a_set() -> None:
+    sources = [path for folder in ("roles", "playbooks") for path in (ROLES.parent / folder).rglob("*.*")]
+    used = [
+        f"{path.relative_to(ROLES.parent)}: {match.group(1)}"
+        for path in sources
+        if path.suffix in (".yml", ".j2")
+        for match in SET_FILTERS.finditer(path.read_text())
+    ]
+    assert used == []
