@@ -36,6 +36,7 @@ def rendered() -> list[dict[str, Any]]:
 
 def test_the_order_of_a_set_reaches_no_file_and_no_knob(rendered: list[dict[str, Any]]) -> None:
     first, *others = rendered
+    assert all(first.values())
     for other in others:
         for mode, roles in first.items():
             for role, calls in roles.items():
