@@ -64,7 +64,7 @@ options:
     type: list
     elements: str
     default: []
-  transport_interface: {type: str, default: "", description: The interface of the feed engine's packets.}
+  transport: {type: dict, default: {}, description: The table C(transport) of the feed engine's settings.}
   name: {type: str, required: true, description: What the drawing calls the host.}
 author: wirebook
 """
@@ -143,7 +143,7 @@ def main() -> None:
                 },
             },
             "accept_risk": {"type": "list", "elements": "str", "default": []},
-            "transport_interface": {"type": "str", "default": ""},
+            "transport": {"type": "dict", "default": {}},
             "name": {"type": "str", "required": True},
         },
         supports_check_mode=True,

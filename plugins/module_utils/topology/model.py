@@ -158,7 +158,8 @@ class Wish:
     data_nics: tuple[DataNic, ...]
     clock: Clock
     accept_risk: tuple[str, ...]
-    transport_interface: str
+    lines: dict[str, str]
+    """The interfaces of the engine's lines, by their key in the table `transport`."""
 
     @classmethod
     def from_inventory(cls, inventory: dict[str, Any]) -> Wish:
@@ -173,5 +174,11 @@ class Wish:
             data_nics=tuple(DataNic(**entry) for entry in inventory["data_nics"]),
             clock=Clock(**inventory["clock"]),
             accept_risk=tuple(inventory["accept_risk"]),
-            transport_interface=inventory["transport_interface"],
+            lines=_lines(inventory["transport"]),
         )
+
+
+def _lines(transport: dict[str, Any]) -> dict[str, str]:
+    """Return the interfaces of the engine's lines; there is a line B where it has a group."""
+    keys = ("interface", "interface_b") if transport.get("group_b") else ("interface",)
+    return {key: transport[key] for key in keys if transport.get(key)}

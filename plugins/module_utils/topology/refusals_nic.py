@@ -93,10 +93,10 @@ def _vfio_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator
             f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
             "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
         )
-    if asked.name == wish.transport_interface:
+    for key in (key for key, interface in wish.lines.items() if interface == asked.name):
         yield (
             f"{asked.name} can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or "
-            "af_xdp in topology_data_nics, or change transport.interface of feed_engine_settings."
+            f"af_xdp in topology_data_nics, or change transport.{key} of feed_engine_settings."
         )
     given = {other.pci for other in wish.data_nics if other.use == "vfio"}
     given |= {other.pci for other in host.nics if why_management(other, wish, host)}  # refused by a sentence of its own
@@ -131,6 +131,13 @@ def _reader_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterat
             f"{asked.name} is on node {nic.node} but its reader {asked.reader} on node "
             f"{host.node_of(cpus[asked.reader])}: give the reader a CPU of node {nic.node}, or allow it with "
             f"allow_remote_node: true in topology_data_nics."
+        )
+    # Most likely the host's settings lack a line of the fleet's.
+    if asked.reader == "book" and asked.name not in wish.lines.values():
+        yield (
+            f"{asked.name} is read by book, but no line of the engine's transport names it: make it "
+            "transport.interface, or transport.interface_b beside a group_b, in feed_engine_settings or "
+            "feed_engine_host_settings, or take its reader out of topology_data_nics."
         )
 
 

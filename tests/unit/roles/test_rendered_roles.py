@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from typing import Any
 
 import pytest
@@ -52,3 +53,18 @@ def test_no_role_uses_a_filter_whose_order_is_that_of_a_set() -> None:
         for match in SET_FILTERS.finditer(path.read_text())
     ]
     assert used == []
+
+
+def engine_toml(rendered: list[dict[str, Any]], host: str) -> dict[str, Any]:
+    """Return the engine's configuration of a host."""
+    (call,) = rendered[0][host]["feed_engine"]
+    (text,) = [file["content"] for file in call["files"] if file["path"].endswith("/engine.toml")]
+    return tomllib.loads(text)
+
+
+def test_a_host_of_the_example_fleet_changes_only_what_it_names_of_the_fleets_settings(
+    rendered: list[dict[str, Any]],
+) -> None:
+    fleet, own = (engine_toml(rendered, host)["transport"] for host in ("colo1", "colo3"))
+    assert own == fleet | {"interface": "enp24s0f0", "interface_b": "enp24s0f1"}
+    assert (own["group_b"], own["snapshot_group_b"]) == ("239.192.8.1", "239.192.8.2")

@@ -10,12 +10,17 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+from ansible_collections.wirebook.node.plugins.module_utils.topology.cpus import parse_cpus
 from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
 from ansible_collections.wirebook.node.plugins.module_utils.topology.host import read_host
 from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
@@ -24,88 +29,108 @@ from ansible_collections.wirebook.node.tests.unit.support.fake_host import add_n
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES
 
 MODES = ROLES.parent / "tests/unit/roles/modes"
-DROPINS = "wirebook.node.dropins"
-HOSTNAME = "colo1"
-WISH = {
-    "housekeeping_cpus": "",
-    "smt_siblings": "online",
-    "services": [],
-    "hugepages": [],
-    "management_nic": "",
-    "data_nics": [],
-    "clock": {"mode": "host"},
-    "accept_risk": [],
-    "transport_interface": "",
-}
 
 
-def host_facts(root: Path, container: str) -> dict[str, Any]:
-    """Return the facts of a machine of two nodes: CPUs 0-3 and 4-7, two threads to a core, three NICs with a PHC."""
-    system = root / "sys/devices/system"
-    write(root / "etc/os-release", 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian 13"\n')
-    write(root / "proc/sys/kernel/osrelease", "6.17.0\n")
-    write(root / "proc/1/status", "Cpus_allowed_list:\t0-7\n")
-    write(root / "sys/firmware/acpi/tables/DMAR", "")
-    write(system / "cpu/online", "0-7\n")
-    write(root / "sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")
-    if container:
-        write(root / "run/systemd/container", container)
-    for cpu in range(8):
-        write(system / f"cpu/cpu{cpu}/topology/thread_siblings_list", f"{cpu & ~1}-{cpu | 1}\n")
-        write(system / f"cpu/cpu{cpu}/topology/physical_package_id", f"{cpu // 4}\n")
-    for node in range(2):
-        write(system / f"node/node{node}/cpulist", f"{node * 4}-{node * 4 + 3}\n")
-        write(system / f"node/node{node}/meminfo", f"Node {node} MemTotal:  {64 << 20} kB\n")
-        for size in (2048, 1048576):
-            write(system / f"node/node{node}/hugepages/hugepages-{size}kB/nr_hugepages", "0\n")
-    add_nic(root, "eno1", "0000:01:00.0", "igb", 0, group="1")
-    for port in range(3):
-        add_nic(root, f"enp59s0f{port}", f"0000:3b:00.{port}", "ice", 0, group=f"{2 + port}", phc=f"ptp{port}")
-    return read_host(root)
+@dataclass(frozen=True)
+class Machine:
+    """What a host is made of: the CPUs of its nodes, and the threads of a core."""
+
+    nodes: tuple[str, ...] = ("0-3", "4-7")
+    threads: int = 2
+
+    def facts(self, root: Path, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the facts of such a machine that has the NICs of the inventory, on node 0, with a clock each."""
+        system = root / "sys/devices/system"
+        write(root / "etc/os-release", 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian 13"\n')
+        write(root / "proc/sys/kernel/osrelease", "6.17.0\n")
+        write(root / "sys/firmware/acpi/tables/DMAR", "")
+        write(system / "cpu/online", ",".join(self.nodes) + "\n")
+        write(root / "sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")
+        write(root / "run/systemd/container", variables.get("container", ""))
+        for node, cpus in enumerate(self.nodes):
+            write(system / f"node/node{node}/cpulist", f"{cpus}\n")
+            write(system / f"node/node{node}/meminfo", f"Node {node} MemTotal:  {64 << 20} kB\n")
+            for size in (2048, 1048576):
+                write(system / f"node/node{node}/hugepages/hugepages-{size}kB/nr_hugepages", "0\n")
+            for cpu in sorted(parse_cpus(cpus)):
+                core = cpu - cpu % self.threads
+                write(system / f"cpu/cpu{cpu}/topology/thread_siblings_list", f"{core}-{core + self.threads - 1}\n")
+                write(system / f"cpu/cpu{cpu}/topology/physical_package_id", f"{node}\n")
+        add_nic(root, variables["topology_management_nic"], "0000:01:00.0", "igb", 0, group="1")
+        for number, nic in enumerate(variables["topology_data_nics"]):
+            add_nic(root, nic["name"], nic["pci"], "ice", 0, group=f"{number + 2}", phc=f"ptp{number}")
+        return dict(read_host(root))
 
 
-def variables(mode: dict[str, Any]) -> dict[str, Any]:
-    """Return what the inventory and the tasks before a role's dropins bring, for one mode."""
-    asked = {name.removeprefix("topology_"): value for name, value in mode.items() if name.startswith("topology_")}
-    with tempfile.TemporaryDirectory() as folder:
-        facts = host_facts(Path(folder), mode.get("container", ""))
-    wish, host = Wish.from_inventory(WISH | asked), Host.from_facts(facts)
-    if refused := refusals(wish, host):
-        raise SystemExit("\n".join(refused))
-    return mode | {"topology_host": facts, "topology_derived": derive(wish, host), "inventory_hostname": HOSTNAME}
+INVENTORIES = {"example": Machine(("0-7", "8-15"), 1), "lab": Machine(("0-1", "2-3"), 1)}
 
 
 class Role:
-    """A role: its defaults and variables, and its tasks that call the module dropins."""
+    """A role: its defaults and variables, and its tasks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.loader = DataLoader()
         self.loader.set_basedir(str(path))
-        self.variables = {**self._load("defaults/main.yml"), **self._load("vars/main.yml")}
-        tasks = [task for file in sorted((path / "tasks").glob("*.yml")) for task in self._load(f"tasks/{file.name}")]
-        self.calls = [task[DROPINS] for task in tasks if DROPINS in task]
+        self.defaults, self.variables = self._load("defaults/main.yml") or {}, self._load("vars/main.yml") or {}
+        files = sorted((path / "tasks").glob("*.yml"))
+        self.tasks = [task for file in files for task in self._load(f"tasks/{file.name}") or []]
 
     def _load(self, name: str) -> Any:
         file = self.path / name
-        return self.loader.load_from_file(str(file), trusted_as_template=True) if file.exists() else {}
+        return self.loader.load_from_file(str(file), trusted_as_template=True) if file.exists() else None
 
-    def render(self, mode: dict[str, Any]) -> Any:
-        """Return the arguments of the calls."""
+    def calls(self, module: str) -> list[Any]:
+        """Return the arguments of the tasks that call a module, unrendered."""
+        return [task[key] for task in self.tasks for key in task if key.rpartition(".")[2] == module]
+
+    def render(self, module: str, host: dict[str, Any]) -> list[Any]:
+        """Return the arguments of the tasks that call a module."""
         own = {"role_path": str(self.path), "ansible_search_path": [str(self.path)], "ansible_managed": "managed"}
-        return Templar(self.loader, self.variables | own | mode).template(self.calls)
+        known = self.defaults | self.variables | own | host
+        return list(Templar(self.loader, known).template(self.calls(module)))
+
+
+def hosts() -> Iterator[tuple[str, Machine, dict[str, Any]]]:
+    """Yield the name, the machine and the variables of each host: those of modes/, and those of the inventories."""
+    changes = {path.stem: DataLoader().load_from_file(str(path)) for path in sorted(MODES.glob("*.yml"))}
+    common = changes["common"]
+    for name, change in changes.items():
+        yield name, Machine(), common | change
+    registered = {name: value for name, value in common.items() if name.startswith("__")}
+    for name, machine in INVENTORIES.items():
+        loader = DataLoader()
+        inventory = InventoryManager(loader, sources=[str(ROLES.parent / "inventory" / name)])
+        manager = VariableManager(loader, inventory)
+        for host in inventory.get_hosts("nodes"):
+            yield host.name, machine, registered | manager.get_vars(host=host)
+
+
+def host_variables(topology: Role, machine: Machine, inventory: dict[str, Any]) -> dict[str, Any]:
+    """Return what the other roles know of a host: its inventory, and what the role topology hands them."""
+    with tempfile.TemporaryDirectory() as folder:
+        facts = machine.facts(Path(folder), inventory)
+    known = {"inventory_hostname": "colo1"} | inventory | {"__topology_facts": {"host": facts}}
+    (asked,) = topology.render("topology_model", known)
+    wish, host = Wish.from_inventory(asked), Host.from_facts(facts)
+    if refused := refusals(wish, host):
+        raise SystemExit("\n".join(refused))
+    known["__topology_model"] = {"derived": derive(wish, host), "drawing": []}
+    (handed,) = topology.render("set_fact", known)
+    return {**known, **handed}
 
 
 def main() -> None:
     """Print everything: by mode, by role."""
     init_plugin_loader()
-    modes = {path.stem: DataLoader().load_from_file(str(path)) for path in sorted(MODES.glob("*.yml"))}
-    hosts = {name: variables(modes["common"] | changes) for name, changes in modes.items()}
     roles = [Role(tasks.parents[1]) for tasks in sorted(ROLES.glob("*/tasks/main.yml"))]
-    written = {
-        name: {role.path.name: role.render(host) for role in roles if role.calls} for name, host in hosts.items()
-    }
-    json.dump(written, sys.stdout)
+    (topology,) = [role for role in roles if role.path.name == "topology"]
+    writing = [role for role in roles if role.calls("dropins")]
+    rendered = {}
+    for name, machine, inventory in hosts():
+        host = host_variables(topology, machine, inventory)
+        rendered[name] = {role.path.name: role.render("dropins", host) for role in writing}
+    json.dump(rendered, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def drawn(root: Path, **changes: Any) -> str:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
-        "transport_interface": "",
+        "transport": {},
     }
     wish, host = Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root))
     assert refusals(wish, host) == []
@@ -53,6 +53,7 @@ def test_a_host_with_all_there_can_be(host_files: HostFiles) -> None:
                 {"name": "line-b", "pci": "0000:00:05.0", "use": "vfio"},
             ],
             clock={"mode": "ptp-hardware", "interface": "line-a"},
+            transport={"interface": "line-a"},
             accept_risk=["idle=poll"],
         )
         == """\

@@ -28,7 +28,7 @@ def wish(**changes: Any) -> Wish:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
-        "transport_interface": "",
+        "transport": {},
     }
     return Wish.from_inventory(inventory | changes)
 
@@ -226,9 +226,14 @@ def test_interrupts_of_a_data_nic(
     add_nic(root, "enp0s4", "0000:00:04.0", "igb", nic_node)
     isolated = {"0,2": "1,3", "0-1": "2-3"}[housekeeping]
     nic = {"name": "enp0s4", "pci": "0000:00:04.0", "reader": reader}
-    services = [{"name": "book", "cpu": 3}]
     result = derived(
-        root, isolated_cpus=isolated, housekeeping_cpus=housekeeping, services=services, hugepages=[], data_nics=[nic]
+        root,
+        isolated_cpus=isolated,
+        housekeeping_cpus=housekeeping,
+        services=[{"name": "book", "cpu": 3}],
+        hugepages=[],
+        data_nics=[nic],
+        transport={"interface": "enp0s4"},
     )
     assert result["data_nics"][0]["interrupt_cpus"] == expected
 

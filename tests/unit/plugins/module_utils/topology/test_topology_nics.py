@@ -22,6 +22,8 @@ from ansible_collections.wirebook.node.tests.unit.support.fake_host import (
 HostFiles = Callable[..., Path]
 
 DATA = {"name": "enp0s4", "pci": "0000:00:04.0"}
+READ = {"reader": "book"}
+LINE_A = {"interface": "enp0s4"}
 PAGES = [{"node": 1, "size": "2M", "count": 64}]
 
 
@@ -37,7 +39,7 @@ def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> li
         "data_nics": [DATA | (nic or {})],
         "clock": {"mode": "host"},
         "accept_risk": [],
-        "transport_interface": "",
+        "transport": {},
     }
     return refusals(Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root)))
 
@@ -54,20 +56,20 @@ def with_nics(host_files: HostFiles, *, driver: str = "igb", node: int = 1, **fi
 def test_a_nic_of_its_own_is_granted(host_files: HostFiles, use: str) -> None:
     root = with_nics(host_files)
     add_default_route(root, "enp0s3")
-    assert refused(root, {"use": use, "reader": "book"}, management_nic="enp0s3") == []
+    assert refused(root, {"use": use}, management_nic="enp0s3") == []
 
 
 def test_a_data_nic_is_on_the_node_of_its_reader(host_files: HostFiles) -> None:
     root = with_nics(host_files, node=0)
-    assert refused(root, {"reader": "book"}) == [
+    assert refused(root, READ, transport=LINE_A) == [
         "enp0s4 is on node 0 but its reader book on node 1: give the reader a CPU of node 0, "
         "or allow it with allow_remote_node: true in topology_data_nics."
     ]
-    assert refused(root, {"reader": "book", "allow_remote_node": True}) == []
+    assert refused(root, READ | {"allow_remote_node": True}, transport=LINE_A) == []
 
 
 def test_a_nic_whose_node_the_firmware_does_not_tell_is_granted(host_files: HostFiles) -> None:
-    assert refused(with_nics(host_files, node=-1), {"reader": "book"}) == []
+    assert refused(with_nics(host_files, node=-1), READ, transport=LINE_A) == []
 
 
 def test_a_reader_is_a_service(host_files: HostFiles) -> None:
@@ -75,6 +77,31 @@ def test_a_reader_is_a_service(host_files: HostFiles) -> None:
         "The reader bock of enp0s4 isn't in topology_services: "
         "add it there, or change the reader in topology_data_nics."
     ]
+
+
+@pytest.mark.parametrize(
+    ("transport", "granted"),
+    [
+        pytest.param({}, False, id="no line at all"),
+        pytest.param({"interface": "enp0s3"}, False, id="line A by another NIC"),
+        pytest.param({"interface": "enp0s3", "interface_b": "enp0s4"}, False, id="line B without a group"),
+        pytest.param({"interface": "enp0s3", "interface_b": "enp0s4", "group_b": "239.0.0.1"}, True, id="line B"),
+        pytest.param({"interface": "enp0s4"}, True, id="line A"),
+    ],
+)
+def test_what_the_book_process_reads_is_a_line(
+    host_files: HostFiles, transport: dict[str, str], *, granted: bool
+) -> None:
+    refusal = (
+        "enp0s4 is read by book, but no line of the engine's transport names it: make it transport.interface, "
+        "or transport.interface_b beside a group_b, in feed_engine_settings or feed_engine_host_settings, "
+        "or take its reader out of topology_data_nics."
+    )
+    root = with_nics(host_files)
+    assert refused(root, READ, transport=transport) == ([] if granted else [refusal])
+    # What other services read is theirs to say.
+    services = [{"name": "strategy", "cpu": 3}]
+    assert refused(root, {"reader": "strategy"}, services=services, transport=transport) == []
 
 
 @pytest.mark.parametrize(("use", "name"), [("af_xdp", "AF_XDP"), ("vfio", "VFIO")])
@@ -184,12 +211,14 @@ def test_both_ports_of_a_group_are_for_vfio(host_files: HostFiles) -> None:
 
 def test_vfio_would_take_the_engines_interface(host_files: HostFiles) -> None:
     root = with_nics(host_files)
-    assert refused(root, {"use": "vfio"}, transport_interface="enp0s4") == [
-        "enp0s4 can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or af_xdp in "
-        "topology_data_nics, or change transport.interface of feed_engine_settings."
-    ]
-    assert refused(root, {"use": "vfio"}, transport_interface="lo") == []
-    assert refused(root, {"use": "af_xdp"}, transport_interface="enp0s4") == []
+    line_b = {"interface": "enp0s3", "interface_b": "enp0s4", "group_b": "239.0.0.1"}
+    for key, transport in (("interface", LINE_A), ("interface_b", line_b)):
+        assert refused(root, {"use": "vfio"}, transport=transport) == [
+            "enp0s4 can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or af_xdp "
+            f"in topology_data_nics, or change transport.{key} of feed_engine_settings."
+        ]
+    assert refused(root, {"use": "vfio"}, transport={"interface": "lo"}) == []
+    assert refused(root, {"use": "af_xdp"}, transport={"interface": "enp0s4"}) == []
 
 
 def test_dpdk_needs_hugepages_beside_the_nic(host_files: HostFiles) -> None:
