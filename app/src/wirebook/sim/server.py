@@ -8,6 +8,7 @@ first and then asks, as the rule wants it, sees all of the recording at any spee
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import math
 import os
@@ -72,9 +73,9 @@ _UPGRADE = {
     "Upgrade": "websocket",
     "Connection": "upgrade",
     "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "d2lyZWJvb2sgc2ltIHJlc3Q=",
+    "Sec-WebSocket-Key": base64.b64encode(b"wirebook sim api").decode(),
 }
-"""What makes a request one for a WebSocket."""
+"""What makes a request one for a WebSocket. The key must be of 16 bytes (RFC 6455, 4.1)."""
 
 _BURST = 64
 """Messages sent before the event loop gets a turn when the speed is unlimited."""
