@@ -154,7 +154,7 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## COUNT=1000000 fuzzed packet
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		PYTHONPATH=$(SANITIZED):app/tests python -m fuzz --count $(or $(COUNT),1000000)
 
-mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/": these, LIST=1: list them
+mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/": these, LIST=1: list them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
 molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## roles on Debian 12 and 13 containers
