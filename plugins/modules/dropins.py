@@ -3,19 +3,6 @@
 
 from __future__ import annotations
 
-import errno
-import grp
-import json
-import pwd
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
-
 DOCUMENTATION = r"""
 module: dropins
 short_description: Write a role's drop-in files, set its sysctls, and say what is to be proven
@@ -24,6 +11,14 @@ description:
   - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
   - Gives sysctls their values in the running kernel where they are off, and reads them back.
   - Notes in the host's ledger what was there before the first change of files, of their units, and of sysctls.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows each file and value, before and after.
+author: The wirebook engineers (!UNKNOWN)
 options:
   role:
     description: The role's name; it names the fragment.
@@ -64,12 +59,11 @@ options:
     description: The directory of the host's ledger.
     type: path
     default: /var/lib/wirebook/ledger
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Write the drop-ins
-  dropins:
+  wirebook.node.dropins:
     role: sysctl
     files:
       - path: /etc/sysctl.d/60-wirebook.conf
@@ -101,6 +95,19 @@ changed_sysctls:
   elements: str
   returned: always
 """
+
+import errno
+import grp
+import json
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
 
 FORMAT = 1
 

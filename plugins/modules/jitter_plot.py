@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.jitter.plot import plot
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
-
 DOCUMENTATION = r"""
 module: jitter_plot
 short_description: Plot a measurement of jitter
 description:
   - Draws what wirebook-jitter(8) measured as an SVG file. To be run on the controller.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change, and changes nothing.
+  diff_mode:
+    support: none
+    description: A plot isn't compared line by line.
+author: The wirebook engineers (!UNKNOWN)
 options:
   src:
     description: The measurement.
@@ -29,7 +29,6 @@ options:
     description: A line to each tool's panel, by the tool's name.
     type: dict
     default: {}
-author: wirebook
 """
 
 EXAMPLES = r"""
@@ -47,6 +46,14 @@ dest:
   type: str
   returned: success
 """
+
+import json
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.jitter.plot import plot
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
 
 
 def main() -> None:

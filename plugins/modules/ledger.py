@@ -3,13 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError, packages_of
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger, has_former
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.undo import take_back
-
 DOCUMENTATION = r"""
 module: ledger
 short_description: Note what is there before a role changes it, and take it back
@@ -17,6 +10,14 @@ description:
   - With O(state=noted) writes to the host's ledger, for each thing that isn't in it yet, what is there now.
     To be called before the change.
   - With O(state=undone) gives the host back what the ledger holds, and deletes the ledger.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change, and changes nothing.
+  diff_mode:
+    support: none
+    description: What is noted or taken back is in the result.
+author: The wirebook engineers (!UNKNOWN)
 options:
   state:
     description: What to do.
@@ -28,13 +29,14 @@ options:
     type: str
   units:
     description:
-      - Units that the role enables, starts, stops or masks, but for those whose files C(dropins) writes.
+      - Units that the role enables, starts, stops or masks, but for those whose files M(wirebook.node.dropins) writes.
       - A template, C(NAME@.service), has no state and is left out; its instances have.
     type: list
     elements: str
     default: []
   values:
-    description: Files below C(/proc/sys) and C(/sys) that the role writes to, but for the sysctls of C(dropins).
+    description: >-
+      Files below C(/proc/sys) and C(/sys) that the role writes to, but for the sysctls of M(wirebook.node.dropins).
     type: list
     elements: path
     default: []
@@ -59,7 +61,8 @@ options:
     elements: str
     default: []
   files:
-    description: Files and links that the role, or what it installs, writes by other means than C(dropins).
+    description: >-
+      Files and links that the role, or what it installs, writes by other means than M(wirebook.node.dropins).
     type: list
     elements: path
     default: []
@@ -82,12 +85,11 @@ options:
     description: Where the ledger is.
     type: path
     default: /var/lib/wirebook/ledger
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Note what is there before it is changed
-  ledger:
+  wirebook.node.ledger:
     role: ptp
     packages: [linuxptp]
     units: [chrony.service]
@@ -110,6 +112,13 @@ kept:
   elements: str
   returned: when state is undone
 """
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError, packages_of
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger, has_former
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.undo import take_back
 
 # Option and kind of entry.
 LISTS = {

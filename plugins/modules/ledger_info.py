@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
-
 DOCUMENTATION = r"""
 module: ledger_info
 short_description: Tell what a host's ledger holds
 description:
   - Lists what was changed on the host and would be taken back by an undo. Changes nothing.
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+author: The wirebook engineers (!UNKNOWN)
 options:
   folder:
     description: Where the ledger is.
     type: path
     default: /var/lib/wirebook/ledger
-author: wirebook
 """
 
 EXAMPLES = r"""
@@ -38,6 +40,11 @@ entries:
   elements: dict
   returned: always
 """
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
 
 
 def main() -> None:

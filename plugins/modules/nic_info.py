@@ -3,29 +3,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.doctor import ethtool
-from ansible_collections.wirebook.node.plugins.module_utils.doctor.host import CannotProbeError, Host
-
 DOCUMENTATION = r"""
 module: nic_info
 short_description: Read what NICs are and what can be set on them
 description:
   - Asks ethtool(8) and changes nothing.
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+author: The wirebook engineers (!UNKNOWN)
 options:
   devices:
     description: PCI addresses. One without an interface, as of a NIC that VFIO has, is left out of the result.
     type: list
     elements: str
     required: true
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Read what the data NICs are
-  nic_info:
+  wirebook.node.nic_info:
     devices: ["0000:00:04.0"]
   register: __nic_info
 """
@@ -41,6 +42,12 @@ units:
   elements: str
   returned: success
 """
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.doctor import ethtool
+from ansible_collections.wirebook.node.plugins.module_utils.doctor.host import CannotProbeError, Host
 
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.topology.host import read_host
-
 DOCUMENTATION = r"""
 module: topology_info
 short_description: Read the host's CPUs, NUMA nodes, hugepage sizes, NICs and system
 description:
   - Reads sysfs and procfs and changes nothing.
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+author: The wirebook engineers (!UNKNOWN)
 options: {}
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Read what the host is
-  topology_info:
+  wirebook.node.topology_info:
   register: __topology_info
 """
 
@@ -27,6 +31,9 @@ host:
   type: dict
   returned: always
 """
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.topology.host import read_host
 
 
 def main() -> None:

@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
-from ansible_collections.wirebook.node.plugins.module_utils.topology.drawing import draw
-from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
-from ansible_collections.wirebook.node.plugins.module_utils.topology.refusals import refusals
-
 DOCUMENTATION = r"""
 module: topology_model
 short_description: Check what the inventory asks of a host, and derive what the roles set
 description:
   - Changes nothing. Fails with the refusals, a sentence each.
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+author: The wirebook engineers (!UNKNOWN)
 options:
   host:
-    description: The facts that topology_info returned.
+    description: The facts that M(wirebook.node.topology_info) returned.
     type: dict
     required: true
   isolated_cpus: {type: str, required: true, description: As topology_isolated_cpus.}
@@ -66,12 +68,11 @@ options:
     default: []
   transport: {type: dict, default: {}, description: The table C(transport) of the feed engine's settings.}
   name: {type: str, required: true, description: What the drawing calls the host.}
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Check the inventory and derive what the roles set
-  topology_model:
+  wirebook.node.topology_model:
     host: "{{ __topology_info.host }}"
     name: "{{ inventory_hostname }}"
     isolated_cpus: 2-3
@@ -90,6 +91,12 @@ drawing:
   elements: str
   returned: success
 """
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
+from ansible_collections.wirebook.node.plugins.module_utils.topology.drawing import draw
+from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
+from ansible_collections.wirebook.node.plugins.module_utils.topology.refusals import refusals
 
 
 def main() -> None:

@@ -3,14 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError
-from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Dropin, Grub
-from ansible_collections.wirebook.node.plugins.module_utils.grub.trial import STATE, TIMER, Boot
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import Ledger
-
 DOCUMENTATION = r"""
 module: trial_boot
 short_description: The steps of a trial boot of a kernel command line
@@ -23,6 +15,19 @@ description:
   - C(confirmed) makes the trial's command line the default, and stops the timer that would reboot the host.
   - C(dropped) takes the second entry away.
   - Command lines are compared as multisets; nothing is ever appended to what is there.
+attributes:
+  check_mode:
+    support: partial
+    description: Whether it changes nothing in check mode.
+    details:
+      - O(state=prepared) says what it would write, and O(state=looked) only looks.
+      - The other steps do nothing, and always say that they would change something.
+  diff_mode:
+    support: partial
+    description: Whether it shows what changes.
+    details:
+      - O(state=prepared) shows the drop-in, before and after.
+author: The wirebook engineers (!UNKNOWN)
 options:
   state:
     description: The step.
@@ -46,12 +51,11 @@ options:
     description: Whether the default entry may be changed without a trial.
     type: bool
     default: false
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Prepare a trial
-  trial_boot:
+  wirebook.node.trial_boot:
     state: prepared
     parameters: ["isolcpus=managed_irq,domain,2-3"]
     content: |
@@ -80,6 +84,14 @@ left_over:
   elements: str
   returned: when state is prepared or looked
 """
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError
+from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Dropin, Grub
+from ansible_collections.wirebook.node.plugins.module_utils.grub.trial import STATE, TIMER, Boot
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import Ledger
 
 
 def prepare(module: AnsibleModule, boot: Boot) -> None:

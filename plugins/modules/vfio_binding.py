@@ -3,21 +3,6 @@
 
 from __future__ import annotations
 
-import grp
-import stat
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import (
-    LedgerError,
-    look_driver,
-    override_file,
-    restore_driver,
-    run,
-)
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
-
 DOCUMENTATION = r"""
 module: vfio_binding
 short_description: Give PCI devices to VFIO, for good
@@ -26,6 +11,14 @@ description:
     Notes it in the ledger before.
   - Lets a group open what VFIO shows of them, as the udev rule of the role says.
   - A device that the role gave to VFIO earlier and that isn't in O(devices) goes back to its own driver.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows the devices that change hands.
+author: The wirebook engineers (!UNKNOWN)
 options:
   devices:
     description: Their PCI addresses.
@@ -44,12 +37,11 @@ options:
     description: The directory of the host's ledger.
     type: path
     default: /var/lib/wirebook/ledger
-author: wirebook
 """
 
 EXAMPLES = r"""
 - name: Give a NIC to VFIO
-  vfio_binding:
+  wirebook.node.vfio_binding:
     devices: ["0000:3b:00.1"]
     group: wirebook
 """
@@ -61,6 +53,21 @@ done:
   elements: str
   returned: always
 """
+
+import grp
+import stat
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import (
+    LedgerError,
+    look_driver,
+    override_file,
+    restore_driver,
+    run,
+)
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
 
 ROLE = "vfio"
 DRIVER = "vfio-pci"
