@@ -119,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
         "sim",
         help="simulate a venue over real WebSocket and REST",
         description="Simulate a venue: replay a capture, or make traffic up. Runs until interrupted.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    sim.add_argument("-h", "--help", action=_SimHelp, nargs=0, help="show this help, with all faults, and leave")
     sim.add_argument("--venue", default="binance", help="the venue to be (default: %(default)s)")
     source = sim.add_mutually_exclusive_group(required=True)
     source.add_argument("--replay", type=Path, metavar="CAPTURE", help="replay this capture (plain, .gz or .zst)")
@@ -135,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument(
         "--port", type=_port, default=0, help="TCP port of both services; 0 takes a free one (default: %(default)s)"
     )
-    sim.add_argument("--faults", type=Path, metavar="FILE", help="do wrong what this scenario says (TOML)")
+    sim.add_argument("--faults", type=Path, metavar="FILE", help="do wrong what this scenario says, see below")
     sim.add_argument("--tls", action="store_true", help="speak wss and https, by a certificate made at the start")
     sim.add_argument("--cert", type=Path, metavar="FILE", help="with --tls: this certificate, in PEM form")
     sim.add_argument("--key", type=Path, metavar="FILE", help="with --tls: the key of --cert")
@@ -213,6 +216,17 @@ class _Version(argparse.Action):
             print(f"profile       {'guided by a replay' if build.PGO else 'none'}")
             print(f"AF_XDP        {'built in' if build.AF_XDP else 'left out: libxdp, libbpf or clang was not there'}")
             print(f"CPU must have {' '.join(sorted(build.CPU_FLAGS)) or 'nothing beyond x86-64'}")
+        parser.exit()
+
+
+class _SimHelp(argparse.Action):
+    """The faults are listed where they are defined, which is imported only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from wirebook.sim import faults
+
+        parser.epilog = faults.guide()
+        parser.print_help()
         parser.exit()
 
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from wirebook.sim.exchange import Books, Exchange, Subscription, query_of
+from wirebook.sim.exchange import Books, Exchange, Subscription, assets, query_of
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _STREAM = b'{"stream":"'
+_ORDER_TYPES = ["LIMIT", "MARKET"]
+_LIMITS = {
+    False: [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}],
+    True: [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}],
+}
+"""By whether it is futures."""
 
 
 class BinanceExchange(Exchange):
     """The venue's side of the protocol. `api` is the REST path of the market: `/api/v3` is spot's."""
+
+    padded = True
 
     def __init__(self, scales: Mapping[str, Scale], api: str = "/api/v3", pattern: str = "SYN{}USDT") -> None:
         super().__init__(scales)
@@ -27,6 +36,10 @@ class BinanceExchange(Exchange):
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:
         """HTTP status and body for a GET of `target`; `books` are what the venue's books are now."""
         path, query = query_of(target)
+        if path == f"{self._api}/ping":
+            return 200, b"{}"
+        if path == f"{self._api}/time":
+            return 200, orjson.dumps({"serverTime": _now()})
         if path == f"{self._api}/exchangeInfo":
             return self._exchange_info(query)
         if path == f"{self._api}/depth":
@@ -38,7 +51,8 @@ class BinanceExchange(Exchange):
                 return 400, b'{"code":-1130,"msg":"Data sent for parameter \'limit\' is not valid."}'
             bids, asks = book.levels(int(limit))
             times = {"E": 0, "T": 0} if self._futures else {}
-            return 200, orjson.dumps({"lastUpdateId": book.last, **times, "bids": bids, "asks": asks})
+            last = self.told_id(query["symbol"], book.last)
+            return 200, orjson.dumps({"lastUpdateId": last, **times, "bids": bids, "asks": asks})
         return 404, b'{"code":-1,"msg":"Not Found"}'
 
     def depth_symbol(self, target: str) -> str | None:
@@ -80,18 +94,20 @@ class BinanceExchange(Exchange):
     def encode(self, message: Depth | Ticker, book: ReferenceBook | None = None) -> bytes:  # noqa: ARG002
         """The combined stream's text of a message."""
         name = message.instrument.lower()
+        last = self.told_id(message.instrument, message.last)
         if isinstance(message, Ticker):
             (bid, bid_quantity), (ask, ask_quantity) = message.bid, message.ask
             data: dict[str, int | str | Levels] = {
-                "u": message.last, "s": message.instrument, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity
+                "u": last, "s": message.instrument, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity
             }  # fmt: skip
             return orjson.dumps({"stream": f"{name}@bookTicker", "data": data})
         milliseconds = message.exchange_ns // 1_000_000
         # Ids of futures are the whole exchange's: only pu chains them.
-        more = {"T": milliseconds, "pu": message.first - 1} if self._futures else {}
+        first = self.told_id(message.instrument, message.first)
+        more = {"T": milliseconds, "pu": first - 1} if self._futures else {}
         data = {
             "e": "depthUpdate", "E": milliseconds, "s": message.instrument,
-            "U": message.first, "u": message.last, **more, "b": message.bids, "a": message.asks,
+            "U": first, "u": last, **more, "b": message.bids, "a": message.asks,
         }  # fmt: skip
         return orjson.dumps({"stream": f"{name}@depth@100ms", "data": data})
 
@@ -105,6 +121,20 @@ class BinanceExchange(Exchange):
             return None
         return raw if subscription.wrapped else raw[raw.index(b'"data":', end) + 7 : -1]
 
+    def notice(self, subscription: Subscription) -> bytes:
+        """The event that announces the end of all connections."""
+        event = {"e": "serverShutdown", "E": _now()}
+        return orjson.dumps({"stream": "!serverShutdown", "data": event} if subscription.wrapped else event)
+
+    def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:
+        """429 for too many requests, 418 for a ban, which says until when."""
+        if not banned:
+            return 429, b'{"code":-1003,"msg":"Too many requests"}'
+        until = round((time.time() + seconds) * 1000)
+        why = f"Way too much request weight used; IP banned until {until}."
+        text = f"{why} Please use WebSocket Streams for live updates to avoid bans."
+        return 418, orjson.dumps({"code": -1003, "msg": text})
+
     def _exchange_info(self, query: dict[str, str]) -> tuple[int, bytes]:
         try:
             asked = orjson.loads(query["symbols"]) if "symbols" in query else None
@@ -114,9 +144,43 @@ class BinanceExchange(Exchange):
             asked = [query["symbol"]] if "symbol" in query else list(self.scales)
         if not all(name in self.scales for name in asked):
             return 400, b'{"code":-1121,"msg":"Invalid symbol."}'
-        return 200, orjson.dumps(
-            {"timezone": "UTC", "symbols": [_definition(name, self.scales[name]) for name in asked]}
-        )
+        head = {"timezone": "UTC", "serverTime": _now(), "rateLimits": _LIMITS[self._futures], "exchangeFilters": []}
+        return 200, orjson.dumps({**head, "symbols": [self._definition(name) for name in asked]})
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        """An entry of exchangeInfo, with the fields that the venue's documentation names."""
+        price, quantity = self.scales[name]
+        tick, step = (f"{10**-decimals:.8f}" for decimals in (price, quantity))
+        base, quote = assets(name)
+        status = "BREAK" if name in self.halted else "TRADING"
+        entry = {
+            "symbol": name, "baseAsset": base, "quoteAsset": quote, "baseAssetPrecision": 8, "quotePrecision": 8,
+            "filters": [
+                {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
+                {"filterType": "LOT_SIZE", "minQty": step, "maxQty": "9000000.00000000", "stepSize": step},
+                {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": "9000000.00000000", "stepSize": step},
+            ],
+        }  # fmt: skip
+        if not self._futures:
+            return entry | {
+                "status": status, "quoteAssetPrecision": 8, "baseCommissionPrecision": 8, "quoteCommissionPrecision": 8,
+                "orderTypes": _ORDER_TYPES, "icebergAllowed": True, "ocoAllowed": True, "otoAllowed": True,
+                "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": True, "cancelReplaceAllowed": True,
+                "isSpotTradingAllowed": True, "isMarginTradingAllowed": False,
+                "permissions": [], "permissionSets": [["SPOT"]],
+                "defaultSelfTradePreventionMode": "EXPIRE_MAKER", "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
+            }  # fmt: skip
+        coin = self._api == "/dapi/v1"
+        kind = "PERPETUAL" if not coin or name.endswith("_PERP") else "CURRENT_QUARTER"
+        return entry | {
+            "pair": name.partition("_")[0], "contractType": kind, "deliveryDate": 4133404800000,
+            "onboardDate": 1569398400000, "marginAsset": base if coin else quote,
+            "pricePrecision": price, "quantityPrecision": quantity,
+            "underlyingType": "COIN", "underlyingSubType": [], "triggerProtect": "0.0500",
+            "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000", "liquidationFee": "0.012500",
+            "marketTakeBound": "0.05", "orderTypes": _ORDER_TYPES, "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+            **({"contractStatus": status, "contractSize": 10} if coin else {"status": status}),
+        }  # fmt: skip
 
 
 def _unpaced(stream: str) -> str:
@@ -124,11 +188,5 @@ def _unpaced(stream: str) -> str:
     return "@".join(stream.split("@")[:2])
 
 
-def _definition(name: str, scale: Scale) -> dict[str, Any]:
-    tick, step = (f"{10**-decimals:.8f}" for decimals in scale)
-    return {
-        "symbol": name,
-        "status": "TRADING",
-        "baseAssetPrecision": 8,
-        "filters": [{"filterType": "PRICE_FILTER", "tickSize": tick}, {"filterType": "LOT_SIZE", "stepSize": step}],
-    }
+def _now() -> int:
+    return time.time_ns() // 1_000_000

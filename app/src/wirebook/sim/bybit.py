@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
-from wirebook.sim.exchange import Books, InBand, Subscription, query_of, step
+from wirebook.sim.exchange import Books, InBand, Subscription, assets, query_of, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _DEPTH = 200
+_CATEGORIES = ("spot", "linear", "inverse", "option")
 
 
 class BybitExchange(InBand):
@@ -29,15 +32,41 @@ class BybitExchange(InBand):
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:  # noqa: ARG002
         """Instrument definitions."""
         path, query = query_of(target)
+        if path == "/v5/market/time":
+            return 200, _answer({"timeSecond": str(_now() // 1000), "timeNano": str(_now() * 1_000_000)})
         if path != "/v5/market/instruments-info":
             return 404, b""
-        name = query.get("symbol", "")
-        if name not in self.scales:
-            return 200, orjson.dumps({"retCode": 10001, "retMsg": "params error: symbol invalid", "result": {}})
+        name, category = query.get("symbol"), query.get("category", "")
+        if category not in _CATEGORIES:
+            return 200, _answer({}, 10001, "params error: category invalid")
+        if name is not None and (name not in self.scales or category != self._category):
+            return 200, _answer({}, 10001, "params error: symbol invalid")
+        names = [name] if name is not None else list(self.scales)
+        entries = [self._definition(one) for one in names] if category == self._category else []
+        return 200, _answer({"category": category, "list": entries, "nextPageCursor": ""})
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        """An entry of instruments-info, with the fields that the venue's documentation names."""
         price, quantity = (step(decimals) for decimals in self.scales[name])
-        lot = {"basePrecision" if self._category == "spot" else "qtyStep": quantity}
-        entry = {"symbol": name, "priceFilter": {"tickSize": price}, "lotSizeFilter": lot}
-        return 200, orjson.dumps({"retCode": 0, "result": {"category": self._category, "list": [entry]}})
+        base, quote = assets(name)
+        entry = {"symbol": name, "baseCoin": base, "quoteCoin": quote, "status": "Trading"}
+        if self._category == "spot":
+            lot = {"basePrecision": quantity, "quotePrecision": "0.0000001", "minOrderQty": quantity,
+                   "maxOrderQty": "1000000", "minOrderAmt": "1", "maxOrderAmt": "4000000"}  # fmt: skip
+            return entry | {
+                "innovation": "0", "marginTrading": "none", "stTag": "0", "lotSizeFilter": lot,
+                "priceFilter": {"tickSize": price}, "riskParameters": {"priceLimitRatioX": "0.01"},
+            }  # fmt: skip
+        lot = {"qtyStep": quantity, "minOrderQty": quantity, "maxOrderQty": "1000000", "maxMktOrderQty": "1000000",
+               "postOnlyMaxOrderQty": "1000000", "minNotionalValue": "5"}  # fmt: skip
+        return entry | {
+            "contractType": "LinearPerpetual", "launchTime": "1585526400000", "deliveryTime": "0",
+            "deliveryFeeRate": "", "priceScale": str(self.scales[name].price_decimals),
+            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+            "priceFilter": {"minPrice": price, "maxPrice": "1999999.80", "tickSize": price}, "lotSizeFilter": lot,
+            "unifiedMarginTrade": True, "fundingInterval": 480, "settleCoin": quote, "copyTrading": "none",
+            "upperFundingRate": "0.00375", "lowerFundingRate": "-0.00375", "isPreListing": False,
+        }  # fmt: skip
 
     def _request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
         message = orjson.loads(text)
@@ -62,6 +91,16 @@ class BybitExchange(InBand):
         number = self._numbers.get(name, book.last)
         return self._message("snapshot", name, number, 0, *book.levels(_DEPTH))
 
+    def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
+        """403 for an address with too many requests, which lasts for ten minutes; `retCode` 10006 else."""
+        if banned:
+            return 403, b"403, access too frequent"
+        return 429, b'{"retCode":10006,"retMsg":"Too many visits. Exceeded the API Rate Limit.","result":{}}'
+
+    def restart_ids(self, name: str, last: int) -> None:  # noqa: ARG002
+        """The next event is number 1."""
+        self._numbers[name] = 0
+
     def encode(self, message: Depth | Ticker, book: ReferenceBook) -> bytes:  # noqa: ARG002
         """A delta; there are no tickers on this channel."""
         if isinstance(message, Ticker):
@@ -82,3 +121,11 @@ class BybitExchange(InBand):
                 "cts": milliseconds,
             }
         )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _answer(result: dict[str, Any], code: int = 0, text: str = "OK") -> bytes:
+    return orjson.dumps({"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": _now()})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 import orjson
 
 from wirebook.sim.exchange import Books, InBand, Subscription, step
 from wirebook.sim.reference import ReferenceBook
-from wirebook.venues.base import Depth, Levels, Ticker
+from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _NUMBER = b'"sequence_num":0'
 """How messages are written before it is known on which connection, as whose how manieth, they are sent."""
@@ -21,38 +24,95 @@ class CoinbaseExchange(InBand):
     pattern = "SYN{}-USD"
     path = ""
 
+    def __init__(self, scales: Mapping[str, Scale]) -> None:
+        super().__init__(scales)
+        self._connections: WeakSet[Subscription] = WeakSet()
+        self._beats = 0
+
+    def connect(self, target: str) -> Subscription | None:
+        """A connection that has asked for nothing yet."""
+        subscription = super().connect(target)
+        if subscription is not None:
+            self._connections.add(subscription)
+        return subscription
+
+    def restart_ids(self, name: str, last: int) -> None:  # noqa: ARG002
+        """Here it is connections whose messages are numbered."""
+        for subscription in self._connections:
+            subscription.sent = 0
+
+    def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
+        """429 in words."""
+        return 429, b'{"error":"RESOURCE_EXHAUSTED","message":"Too many requests","error_details":"rate limited"}'
+
+    def status(self, subscription: Subscription, name: str) -> bytes | None:
+        """A product anew, for those who subscribed to the channel `status`."""
+        if "status" not in subscription.channels:
+            return None
+        return self._numbered(subscription, self._products("update", [name]))
+
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:  # noqa: ARG002
         """The products that are asked for, those that there are."""
         parts = urlsplit(target)
         if parts.path != "/api/v3/brokerage/market/products":
             return 404, b""
+        asked = parse_qs(parts.query).get("product_ids", list(self.scales))
+        products = [self._product(name) for name in asked if name in self.scales]
+        return 200, orjson.dumps({"products": products, "num_products": len(products)})
+
+    def _product(self, name: str) -> dict[str, Any]:
+        """A product, with the fields that the venue's documentation names."""
+        price, quantity = (step(decimals) for decimals in self.scales[name])
+        base, quote, *_ = name.split("-")
+        halted = name in self.halted
+        return {
+            "product_id": name, "price": "", "base_increment": quantity, "quote_increment": price,
+            "price_increment": price, "base_min_size": quantity, "base_max_size": "1000000", "quote_min_size": "1",
+            "quote_max_size": "10000000", "base_name": base, "quote_name": quote, "watched": False,
+            "is_disabled": False, "new": False, "status": "offline" if halted else "online", "cancel_only": False,
+            "limit_only": False, "post_only": False, "trading_disabled": halted, "auction_mode": False,
+            "product_type": "SPOT", "quote_currency_id": quote, "base_currency_id": base, "alias": "", "alias_to": [],
+            "base_display_symbol": base, "quote_display_symbol": quote, "view_only": False, "display_name": name,
+        }  # fmt: skip
+
+    def _products(self, kind: str, names: Iterable[str]) -> bytes:
+        """A message of the channel `status`."""
         products = []
-        for name in parse_qs(parts.query).get("product_ids", list(self.scales)):
-            if name in self.scales:
-                price, quantity = (step(decimals) for decimals in self.scales[name])
-                products.append({"product_id": name, "price_increment": price, "base_increment": quantity})
-        return 200, orjson.dumps({"products": products})
+        for name in names:
+            product = self._product(name)
+            keys = ("product_type", "base_increment", "quote_increment", "display_name", "status")
+            currencies = {"base_currency": product["base_currency_id"], "quote_currency": product["quote_currency_id"]}
+            more = {"id": name, "status_message": "", "min_market_funds": "1"}
+            products.append({**{key: product[key] for key in keys}, **currencies, **more})
+        return _message("status", [{"type": kind, "products": products}])
 
     def _request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
         message = orjson.loads(text)
         kind, channel = message["type"], message["channel"]
-        if kind not in ("subscribe", "unsubscribe") or channel not in ("level2", "heartbeats"):
+        if kind not in ("subscribe", "unsubscribe") or channel not in ("level2", "heartbeats", "status"):
             return [self.refusal(f"unknown request {kind} {channel}")]
-        answer = self._numbered(subscription, _message("subscriptions", [{"subscriptions": {}}]))
-        if channel == "heartbeats":
+        names = message.get("product_ids", [])
+        about = {channel: names} if kind == "subscribe" else {}
+        answer = self._numbered(subscription, _message("subscriptions", [{"subscriptions": about}]))
+        if channel == "level2":
+            return [answer, *self.change(subscription, kind == "subscribe", message["product_ids"], books, None)]
+        (subscription.channels.add if kind == "subscribe" else subscription.channels.discard)(channel)
+        if channel == "heartbeats" or kind == "unsubscribe":
             return [answer]
-        names = message["product_ids"]
-        return [answer, *self.change(subscription, kind == "subscribe", names, books, None)]
+        known = [name for name in names or self.scales if name in self.scales]
+        return [answer, self._numbered(subscription, self._products("snapshot", known))]
 
     def refusal(self, why: str) -> bytes:
         """The answer to what can't be done."""
         return orjson.dumps({"type": "error", "message": why})
 
     def heartbeat(self, subscription: Subscription) -> bytes | None:
-        """Every second, if something was subscribed to."""
-        if not subscription.sent:
+        """Every second, if that channel was subscribed to."""
+        if "heartbeats" not in subscription.channels:
             return None
-        return self._numbered(subscription, _message("heartbeats", [{"heartbeat_counter": 1}]))
+        self._beats += 1
+        beat = {"current_time": _TIME, "heartbeat_counter": self._beats}
+        return self._numbered(subscription, _message("heartbeats", [beat]))
 
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
         """The message of a whole book."""

@@ -20,6 +20,8 @@ class Subscription:
         """Instruments; on Binance, stream names."""
         self.wrapped = wrapped
         """Messages come in a wrapper that names their stream."""
+        self.channels: set[str] = set()
+        """Channels that are not about books."""
         self.sent = 0
         """Messages that the connection was sent, for venues that number them."""
 
@@ -31,9 +33,20 @@ class Exchange(ABC):
     """Name of a made-up instrument, `{}` being its number."""
     most_levels = 2000
     """Levels a side that a made-up book may have: less than the venue shows, so that nothing is cut off."""
+    padded = False
+    """Numbers are written with eight decimals, whatever the instrument's."""
+    numbered = True
+    """Messages about books have ids."""
+    checked = False
+    """They have a checksum."""
 
     def __init__(self, scales: Mapping[str, Scale]) -> None:
-        self.scales = scales
+        self.scales = dict(scales)
+        """The instruments and their decimals as the venue defines them now."""
+        self.halted: set[str] = set()
+        """Instruments whose trading rests."""
+        self._ids_from: dict[str, int] = {}
+        """Ids that the market had when those of the venue started over."""
 
     @abstractmethod
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:
@@ -62,6 +75,30 @@ class Exchange(ABC):
     def heartbeat(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
         """What a connection is sent every second."""
         return None
+
+    def greeting(self) -> bytes | None:
+        """What a connection is sent when it is made."""
+        return None
+
+    def notice(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
+        """What a connection is sent some time before the venue closes it; None where venues say nothing."""
+        return None
+
+    def status(self, subscription: Subscription, name: str) -> bytes | None:  # noqa: ARG002
+        """What a connection is sent when the status of `name` has changed; None if it hasn't asked to be told."""
+        return None
+
+    def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
+        """HTTP status and body for a request that is one too many, or that comes while the address is `banned`."""
+        return 429, b'{"code":"429","msg":"Too Many Requests"}'
+
+    def restart_ids(self, name: str, last: int) -> None:
+        """Let the ids of `name` start over; `last` is the market's latest."""
+        self._ids_from[name] = last
+
+    def told_id(self, name: str, last: int) -> int:
+        """The id under which the venue tells what the market knows as `last`."""
+        return last - self._ids_from.get(name, 0)
 
 
 class InBand(Exchange):
@@ -112,6 +149,21 @@ class InBand(Exchange):
     @abstractmethod
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
         """The message of a whole book."""
+
+
+_QUOTES = (
+    "FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USD1", "USDE", "RLUSD", "USD", "EUR", "GBP", "TRY", "BRL", "JPY", "PLN",
+    "BTC", "ETH", "BNB", "DAI",
+)  # fmt: skip
+
+
+def assets(name: str) -> tuple[str, str]:
+    """What is traded and what it is paid in, of a name that joins the two: BTCUSDT, or BTCUSD_PERP."""
+    pair = name.partition("_")[0]
+    for quote in _QUOTES:
+        if pair.endswith(quote) and pair != quote:
+            return pair.removesuffix(quote), quote
+    return pair[:-3] or pair, pair[-3:]
 
 
 def step(decimals: int) -> str:

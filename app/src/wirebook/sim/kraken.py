@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import Any
 from zlib import crc32
 
 import orjson
 
-from wirebook.sim.exchange import Books, InBand, Subscription, query_of
+from wirebook.sim.exchange import Books, InBand, Subscription, query_of, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Ticker
 
 _CHECKED_LEVELS = 10
 _DEPTH = 1000
+_TIME = "2026-01-01T00:00:00.000000Z"
+_LEGACY = {"USD": "ZUSD", "EUR": "ZEUR", "GBP": "ZGBP", "XBT": "XXBT", "ETH": "XETH", "XDG": "XXDG"}
 
 
 class KrakenExchange(InBand):
     """Spot."""
 
+    numbered = False
+    checked = True
     pattern = "SYN{}/USD"
     path = "/v2"
     most_levels = 800
@@ -24,31 +32,71 @@ class KrakenExchange(InBand):
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:  # noqa: ARG002
         """The list of all pairs."""
         path, _ = query_of(target)
+        if path == "/0/public/Time":
+            return 200, _answer({"unixtime": int(time.time()), "rfc1123": formatdate(usegmt=True)})
+        if path == "/0/public/SystemStatus":
+            return 200, _answer({"status": "online", "timestamp": _TIME})
+        if path == "/0/public/Assets":
+            names = dict.fromkeys(asset for name in self.scales for asset in name.split("/"))
+            return 200, _answer({_legacy(name): _asset(name) for name in names})
         if path != "/0/public/AssetPairs":
             return 404, b""
-        pairs = {
-            name.replace("/", ""): {"wsname": name, "pair_decimals": scale[0], "lot_decimals": scale[1]}
-            for name, scale in self.scales.items()
-        }
-        return 200, orjson.dumps({"error": [], "result": pairs})
+        return 200, _answer({name.replace("/", ""): self._pair(name) for name in self.scales})
+
+    def _pair(self, name: str) -> dict[str, Any]:
+        """An entry of AssetPairs, with the fields that the venue's documentation names."""
+        base, quote = name.split("/")
+        price, quantity = self.scales[name]
+        return {
+            "altname": name.replace("/", ""), "wsname": name, "aclass_base": "currency", "base": _legacy(base),
+            "aclass_quote": "currency", "quote": _legacy(quote), "lot": "unit", "cost_decimals": 5,
+            "pair_decimals": price, "lot_decimals": quantity, "lot_multiplier": 1, "leverage_buy": [],
+            "leverage_sell": [], "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD",
+            "margin_call": 80, "margin_stop": 40, "ordermin": step(quantity), "costmin": "0.5",
+            "tick_size": step(price), "status": self._status(name),
+        }  # fmt: skip
+
+    def _status(self, name: str) -> str:
+        return "maintenance" if name in self.halted else "online"
+
+    def _pairs(self, kind: str, names: Iterable[str]) -> bytes:
+        """A message of the channel `instrument`."""
+        pairs = []
+        for name in names:
+            price, quantity = self.scales[name]
+            base, quote = name.split("/")
+            pairs.append(
+                {
+                    "symbol": name, "base": base, "quote": quote, "status": self._status(name), "has_index": False,
+                    "marginable": False, "cost_precision": 5, "cost_min": 0.5, "qty_precision": quantity,
+                    "qty_increment": 10**-quantity, "qty_min": 10**-quantity, "price_precision": price,
+                    "price_increment": 10**-price,
+                }
+            )  # fmt: skip
+        return orjson.dumps({"channel": "instrument", "type": kind, "data": {"assets": [], "pairs": pairs}})
 
     def _request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:
         message = orjson.loads(text)
         method = message["method"]
+        # a client's number of its request comes back in the answer
+        echo = {"req_id": message["req_id"]} if "req_id" in message else {}
         if method == "ping":
-            return [b'{"method":"pong"}']
+            return [orjson.dumps({"method": "pong", **echo, "time_in": _TIME, "time_out": _TIME})]
         if method not in ("subscribe", "unsubscribe"):
             return [self.refusal(f"unknown method {method}")]
-        params = message["params"]
+        params, subscribe = message["params"], method == "subscribe"
+        times = {"success": True, "time_in": _TIME, "time_out": _TIME, **echo}
+        if params["channel"] == "instrument":
+            (subscription.channels.add if subscribe else subscription.channels.discard)("instrument")
+            answer = orjson.dumps({"method": method, "result": {"channel": "instrument", "snapshot": True}, **times})
+            return [answer, self._pairs("snapshot", self.scales)] if subscribe else [answer]
+        if params["channel"] != "book":
+            return [self.refusal(f"this simulation has no channel {params['channel']}")]
+        depth = params.get("depth", 10)
+        result = {"channel": "book", "depth": depth, "snapshot": True}
         return self.change(
-            subscription, method == "subscribe", params["symbol"], books,
-            lambda name: orjson.dumps(
-                {
-                    "method": method,
-                    "result": {"channel": "book", "depth": params["depth"], "snapshot": True, "symbol": name},
-                    "success": True,
-                }
-            ),
+            subscription, subscribe, params["symbol"], books,
+            lambda name: orjson.dumps({"method": method, "result": {**result, "symbol": name}, **times}),
         )  # fmt: skip
 
     def refusal(self, why: str) -> bytes:
@@ -58,6 +106,22 @@ class KrakenExchange(InBand):
     def heartbeat(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
         """About every second, as the venue does."""
         return b'{"channel":"heartbeat"}'
+
+    def greeting(self) -> bytes:
+        """The status of the trading engine."""
+        return _status("online")
+
+    def notice(self, subscription: Subscription) -> bytes:  # noqa: ARG002
+        """Maintenance, by the channel that everybody hears."""
+        return _status("maintenance")
+
+    def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
+        """An error in the body: the HTTP status says nothing here."""
+        return 200, b'{"error":["EGeneral:Too many requests"]}'
+
+    def status(self, subscription: Subscription, name: str) -> bytes | None:
+        """A pair's definition anew, for those who subscribed to the channel `instrument`."""
+        return self._pairs("update", [name]) if "instrument" in subscription.channels else None
 
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:  # noqa: ARG002
         """The message of a whole book."""
@@ -76,6 +140,24 @@ class KrakenExchange(InBand):
             f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{name}","bids":[{sides[0]}],"asks":[{sides[1]}],'
             f'"checksum":{_checksum(book)}}}]}}'
         ).encode()
+
+
+def _answer(result: dict[str, Any]) -> bytes:
+    return orjson.dumps({"error": [], "result": result})
+
+
+def _legacy(asset: str) -> str:
+    """An asset's own name by REST."""
+    return _LEGACY.get(asset, asset)
+
+
+def _asset(name: str) -> dict[str, Any]:
+    return {"aclass": "currency", "altname": name, "decimals": 10, "display_decimals": 5, "status": "enabled"}
+
+
+def _status(system: str) -> bytes:
+    data = {"version": "2.0.10", "system": system, "api_version": "v2", "connection_id": 1}
+    return orjson.dumps({"channel": "status", "type": "update", "data": [data]})
 
 
 def _checksum(book: ReferenceBook) -> int:

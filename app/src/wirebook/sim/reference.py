@@ -38,6 +38,14 @@ class ReferenceBook:
                 for price in sorted(side, key=Decimal, reverse=best_first)[self._depth :]:
                     del side[price]
 
+    def quantity(self, side: int, price: str) -> str | None:
+        """The quantity at a price of the bids (0) or asks (1), None where there is nothing."""
+        return self._sides[side].get(price)
+
+    def copy(self) -> ReferenceBook:
+        """The book as it is now."""
+        return ReferenceBook(Snapshot(None, self.last, 0, *self.levels(len(self))), self._depth)
+
     def levels(self, most: int) -> tuple[list[Row], list[Row]]:
         """The best `most` bids and asks, best first."""
         bids, asks = self._sides

@@ -8,43 +8,34 @@ first and then asks, as the rule wants it, sees all of the recording at any spee
 from __future__ import annotations
 
 import asyncio
-import base64
 import errno
-import math
 import os
 import signal
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
-from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_create_server,
-)
+from picows import WSCloseCode, WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
 
 from wirebook.errors import UserError
 from wirebook.sim.binance import BinanceExchange
 from wirebook.sim.bybit import BybitExchange
+from wirebook.sim.client import Client
 from wirebook.sim.coinbase import CoinbaseExchange
 from wirebook.sim.exchange import Exchange, Subscription
-from wirebook.sim.faults import Fault, Scenario, half_frame, spoil
+from wirebook.sim.faults import MADE_UP, Fault, Scenario
 from wirebook.sim.kraken import KrakenExchange
+from wirebook.sim.market import Market
 from wirebook.sim.okx import OkxExchange
 from wirebook.sim.reference import ReferenceBook
+from wirebook.sim.rest import Rest
 from wirebook.sim.tape import SyntheticTape, Tape
 from wirebook.sim.tls import server_context
-from wirebook.venues.base import Depth, Scale, Several, Snapshot, Ticker, Venue
+from wirebook.venues.base import Depth, MalformedError, Scale, Snapshot, Ticker, Venue, parts
 
 _EXCHANGES: dict[str, Callable[[Mapping[str, Scale]], Exchange]] = {
     "binance": BinanceExchange,
@@ -66,124 +57,16 @@ def exchange_of(venue: str, scales: Mapping[str, Scale]) -> Exchange:
 def synthetic(venue: str, symbols: int, rate: float, seed: int) -> SyntheticTape:
     """A made-up market as `venue` would name and bound its books."""
     exchange = exchange_of(venue, {})
-    return SyntheticTape(symbols, rate, seed, pattern=exchange.pattern, most=exchange.most_levels)
+    pattern, most, padded = exchange.pattern, exchange.most_levels, exchange.padded
+    return SyntheticTape(symbols, rate, seed, pattern=pattern, most=most, padded=padded)
 
 
-_UPGRADE = {
-    "Upgrade": "websocket",
-    "Connection": "upgrade",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": base64.b64encode(b"wirebook sim api").decode(),
-}
-"""What makes a request one for a WebSocket. The key must be of 16 bytes (RFC 6455, 4.1)."""
-
-_BURST = 64
-"""Messages sent before the event loop gets a turn when the speed is unlimited."""
-
-
-class _Client(WSListener):
-    def __init__(self, server: Server, subscription: Subscription) -> None:
-        self.server = server
-        self.subscription = subscription
-        self.transport: WSTransport | None = None
-        self._held: bytes | None = None
-        """A message that is to be sent after the next one."""
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-        self.server.clients.add(self)
-        self.server.look()
-
-    def on_ws_disconnected(self, _transport: WSTransport, /) -> None:
-        self.server.clients.discard(self)
-        self.server.slow.discard(self)
-        self.server.look()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code())
-            transport.disconnect()
-        elif frame.msg_type == WSMsgType.TEXT:
-            text = frame.get_payload_as_bytes()
-            for answer in self.server.exchange.request(self.subscription, text, self.server.books):
-                transport.send(WSMsgType.TEXT, answer)
-            self.server.look()
-
-    def pause_writing(self) -> None:
-        self.server.slow.add(self)
-        self.server.look()
-
-    def resume_writing(self) -> None:
-        self.server.slow.discard(self)
-        self.server.look()
-
-    def send(self, raw: bytes, instrument: str | None, faults: list[Fault]) -> None:
-        message = self.server.exchange.deliver(self.subscription, raw, instrument)
-        if message is None or self.transport is None:
-            return
-        kinds = [fault.kind for fault in faults]
-        if "disconnect" in kinds:
-            self.reset()
-            return
-        if "cut" in kinds:
-            self.cut(message)
-            return
-        if "swap" in kinds and self._held is None:
-            self._held = message
-            return
-        messages = [message]
-        for kind in kinds:
-            messages = [spoiled for each in messages for spoiled in spoil(kind, each)]
-        if self._held is not None:
-            messages.append(self._held)
-            self._held = None
-        for each in messages:
-            self.transport.send(WSMsgType.TEXT, each)
-
-    def cut(self, message: bytes) -> None:
-        if self.transport is not None:
-            self.transport.underlying_transport.write(half_frame(message))
-            self.transport.underlying_transport.close()
-
-    def reset(self) -> None:
-        if self.transport is not None:
-            self.transport.disconnect(graceful=False)
-
-    def beat(self) -> None:
-        message = self.server.exchange.heartbeat(self.subscription)
-        if message is not None and self.transport is not None:
-            self.transport.send(WSMsgType.TEXT, message)
-
-
-class _Late(WSListener):
-    """A REST request whose answer takes its time.
-
-    picows answers a request at once and closes, or makes a WebSocket of it. So it is told to do the latter, with an
-    answer of no bytes, and the real one is written when it is time.
-    """
-
-    def __init__(self, answer: bytes, seconds: float) -> None:
-        self._answer = answer
-        self._seconds = seconds
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        def answer() -> None:
-            transport.underlying_transport.write(self._answer)
-            transport.underlying_transport.close()
-
-        asyncio.get_running_loop().call_later(self._seconds, answer)
-
-
-class _Nothing(WSUpgradeResponse):
-    """An answer of no bytes that picows takes for one that opens a WebSocket."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        like = WSUpgradeResponse.create_101_response()
-        self.version, self.status, self.headers, self.body = like.version, like.status, like.headers, like.body
-
-    def to_bytes(self) -> bytearray:
-        return bytearray()
+_LONGEST_WORK = 0.01
+"""Seconds after which the event loop gets its turn, whatever waits to be sent: it hears clients and signals."""
+_LATE_SECONDS = 1.0
+"""How late messages may be sent before it is said."""
+_LATE_SAID_SECONDS = 60.0
+"""How often it is said again."""
 
 
 class Server:
@@ -193,8 +76,8 @@ class Server:
         self, venue: Venue, tape: Tape, speed: float | None, loop: bool, say: Callable[..., None],
         scenario: Scenario | None = None,
     ) -> None:  # fmt: skip
-        self.clients: set[_Client] = set()
-        self.slow: set[_Client] = set()
+        self.clients: set[Client] = set()
+        self.slow: set[Client] = set()
         """Clients whose socket is full."""
         self.exchange = exchange_of(venue.name, tape.scales)
         self._venue = venue
@@ -203,7 +86,8 @@ class Server:
         self._loop = loop
         self._say = say
         self.scenario = scenario or Scenario()
-        self._silent_until = 0.0
+        _check(self.scenario, self.exchange, tape, self._venue)
+        self._rest = Rest(self)
         self._subscribed = asyncio.Event()
         self._writable = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -230,7 +114,9 @@ class Server:
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Bind and accept; returns the port, which the kernel chose if `port` is 0. Raises UserError."""
         try:
-            self._server = await ws_create_server(self._accept, host, port, max_frame_size=1 << 16, ssl=tls)
+            self._server = await ws_create_server(
+                self._accept, host, port, max_frame_size=1 << 16, ssl=tls, enable_auto_pong=False
+            )
         except OSError as error:
             where = f"{host}:{port}"
             if error.errno == errno.EADDRINUSE:
@@ -250,46 +136,22 @@ class Server:
         self._hang_up()
         await asyncio.sleep(0)
 
-    def _hang_up(self) -> None:
-        for client in list(self.clients):
-            if client.transport is not None:
+    def _hang_up(self, clients: Iterable[Client] | None = None) -> None:
+        """Close these connections, or all."""
+        for client in tuple(self.clients if clients is None else clients):
+            if client.transport is not None and client in self.clients:
                 client.transport.send_close(WSCloseCode.GOING_AWAY)
                 client.transport.disconnect()
 
     def _accept(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
         target = request.path.decode("ascii", errors="replace")
-        if "upgrade" in request.headers:
-            subscription = self.exchange.connect(target)
-            return _Client(self, subscription) if subscription is not None else None
-        faults = {fault.kind: fault for fault in self.scenario.request()}
-        if "rest_disconnect" in faults:
-            for client in tuple(self.clients):
-                client.reset()
-        status, body = self.exchange.rest(target, self._books_for(target))
-        headers = {"Content-Type": "application/json"}
-        if "rest_error" in faults:
-            status, body = 503, b'{"code":-1008,"msg":"Server is currently overloaded"}'
-        if "rest_limit" in faults:
-            status, body = 429, b'{"code":-1003,"msg":"Too many requests"}'
-            headers["Retry-After"] = str(math.ceil(faults["rest_limit"].seconds))
-        if status == 200:
-            response = WSUpgradeResponse.create_ok_response(body, headers)
-        else:
-            response = WSUpgradeResponse.create_error_response(status, body, headers)
-        if "rest_slow" in faults:
-            return self._late(request, response, faults["rest_slow"].seconds)
-        return WSUpgradeResponseWithListener(response, None)
+        if "upgrade" not in request.headers:
+            return self._rest.answer(request, target)
+        subscription = self.exchange.connect(target)
+        return Client(self, subscription) if subscription is not None else None
 
-    def _late(
-        self, request: WSUpgradeRequest, response: WSUpgradeResponse, seconds: float
-    ) -> WSUpgradeResponseWithListener:
-        """Let picows take a plain request for a WebSocket's, see `_Late`."""
-        response.headers["Connection"] = "close"
-        for name, value in _UPGRADE.items():
-            request.headers[name] = value
-        return WSUpgradeResponseWithListener(_Nothing(), _Late(bytes(response.to_bytes()), seconds))
-
-    def _books_for(self, target: str) -> dict[str, ReferenceBook]:
+    def books_for(self, target: str) -> dict[str, ReferenceBook]:
+        """The books that a GET of `target` may tell of: the first time, those of the recording's start."""
         name = self.exchange.depth_symbol(target)
         if name is not None and self._tape.recorded and name in self._tape.snapshots and name not in self._asked:
             self._asked.add(name)
@@ -302,8 +164,7 @@ class Server:
             await self._subscribed.wait()
             self._say("started", f"started: {len(self.clients)} connected")
             sent = await self._play_once()
-            struck = dict(self.scenario.struck)
-            self._say("ended", f"end of the tape after {sent} messages", messages=sent, faults=struck)
+            self._say("ended", f"end of the tape after {sent} messages", messages=sent, **self.told_faults())
             if not self._loop:
                 return
             self._hang_up()
@@ -311,62 +172,159 @@ class Server:
             while self.clients:
                 await asyncio.sleep(0.01)
 
+    def told_faults(self) -> dict[str, Any]:
+        """How often each kind of fault has struck, and which never have: said to the user as well."""
+        never = self.scenario.unstruck()
+        for fault in never:
+            self._say("unstruck", f"{fault} never struck: there were {self.scenario.reached()}", fault=fault)
+        return {"faults": dict(self.scenario.struck), "unstruck": never}
+
     async def _play_once(self) -> int:
-        number = 0
-        began = time.monotonic()
+        sent = 0
+        began = turn = time.monotonic()
         first_ns: int | None = None
-        for number, item in enumerate(self._tape.play(), start=1):
-            if self._speed is None:
-                if number % _BURST == 0:
-                    await asyncio.sleep(0)
-            else:
+        market = Market(self.exchange, self.books, self.scenario)
+        late = _Late(self._say)
+        for item in self._tape.play():
+            now = time.monotonic()
+            ahead = 0.0
+            if self._speed is not None:
                 first_ns = item.at_ns if first_ns is None else first_ns
-                ahead = (item.at_ns - first_ns) / 1e9 / self._speed - (time.monotonic() - began)
-                if ahead > 0.001:
-                    await asyncio.sleep(ahead)
+                ahead = (item.at_ns - first_ns) / 1e9 / self._speed - (now - began)
+                late.look(now, -ahead)
+            if ahead > 0.001 or now - turn > _LONGEST_WORK:
+                await asyncio.sleep(max(0.0, ahead))
+                turn = time.monotonic()
             if self.slow:
                 await self._writable.wait()
-            self._send(item.message)
-        return number
+                turn = time.monotonic()
+            self._send(item.message, market)
+            sent += 1
+        return sent
 
-    def _send(self, message: Depth | Ticker | bytes) -> None:
+    def _send(self, message: Depth | Ticker | bytes, market: Market) -> None:
         if isinstance(message, bytes):
-            raw = message
-            decoded = self._venue.decode(raw)
-            parts = decoded.parts if isinstance(decoded, Several) else [decoded]
-        else:
-            raw, parts = b"", [message]
-        instrument: str | None = None
-        for part in parts:
-            if isinstance(part, Snapshot) and part.instrument is not None:
-                instrument = part.instrument
-                self.books[instrument] = ReferenceBook(part, self._venue.truncate)
-            elif isinstance(part, Depth):
-                instrument = part.instrument
-                self.books[instrument].apply(part)
-            elif isinstance(part, Ticker):
-                instrument = part.instrument
-        if not isinstance(message, bytes):
-            raw = self.exchange.encode(message, self.books[message.instrument])
-        if not raw:
+            self._send_recorded(message)
             return
-        now = time.monotonic()
-        about_books = any(isinstance(part, (Depth, Snapshot)) for part in parts)
+        name = message.instrument
+        faults = self.scenario.message(name) if isinstance(message, Depth) else []
+        for fault in faults:
+            market.strike(fault, name)
+            self._begin(fault)
+        rested = name in self.exchange.halted
+        told = market.tell(message)
+        if (name in self.exchange.halted) != rested:
+            self._tell_status(name)
+        if told is None:
+            return
+        if isinstance(told, Depth):
+            self.books[name].apply(told)
+        raw = self.exchange.encode(told, self.books[name])
+        if raw:
+            self._to_all(raw, name, faults, isinstance(told, Depth))
+
+    def _send_recorded(self, raw: bytes) -> None:
+        instrument: str | None = None
+        about_books = False
+        for part in parts(self._venue.decode(raw)):
+            if isinstance(part, Snapshot) and part.instrument is not None:
+                self.books[part.instrument] = ReferenceBook(part, self._venue.truncate)
+            elif isinstance(part, Depth):
+                self.books[part.instrument].apply(part)
+            elif not isinstance(part, Ticker):
+                continue
+            instrument = part.instrument
+            about_books = about_books or not isinstance(part, Ticker)
         faults = self.scenario.message(instrument) if about_books else []
         for fault in faults:
-            if fault.kind == "silence":
-                self._silent_until = now + fault.seconds
-        if now >= self._silent_until:
-            for client in tuple(self.clients):
-                client.send(raw, instrument, faults)
+            self._begin(fault)
+        self._to_all(raw, instrument, faults, about_books)
+
+    def _to_all(self, raw: bytes, instrument: str | None, faults: list[Fault], about_books: bool) -> None:
+        """Send every client a message, with the faults that strike it and those that last."""
+        lasting = self.scenario.lasting(instrument)
+        if "silence" in lasting or (about_books and "book_silence" in lasting):
+            return
+        kinds = [fault.kind for fault in faults]
+        for client in tuple(self.clients):
+            client.send(raw, instrument, kinds, lasting if about_books else ())
+
+    def _begin(self, fault: Fault) -> None:
+        """What a fault does beside spoiling a message."""
+        if fault.kind == "shutdown":
+            leaving = tuple(self.clients)
+            for client in leaving:
+                notice = self.exchange.notice(client.subscription)
+                if notice is not None:
+                    client.put(notice)
+            asyncio.get_running_loop().call_later(fault.seconds, self._hang_up, leaving)
+
+    def _tell_status(self, name: str) -> None:
+        for client in tuple(self.clients):
+            status = self.exchange.status(client.subscription, name)
+            if status is not None:
+                client.put(status)
+
+    def about(self, raw: bytes) -> str | None:
+        """The instrument whose book a message is about."""
+        try:
+            said = parts(self._venue.decode(raw))
+        except MalformedError:
+            return None
+        return next((part.instrument for part in said if isinstance(part, (Depth, Snapshot))), None)
+
+    @property
+    def silent(self) -> bool:
+        """Nothing at all is sent at this moment."""
+        return self.scenario.holds("silence") > 0
 
     async def beat(self) -> None:
         """Send every connection its heartbeats."""
         while True:
             await asyncio.sleep(1.0)
-            if time.monotonic() >= self._silent_until:
+            if not self.silent:
                 for client in tuple(self.clients):
                     client.beat()
+
+
+class _Late:
+    """Says when messages are sent later than the tape has them: once, then now and then, and when it is over."""
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        self._say = say
+        self._again = 0.0
+        self._late = False
+
+    def look(self, now: float, late: float) -> None:
+        """Take note of how many seconds late a message is, at the time `now`."""
+        if late > _LATE_SECONDS and now >= self._again:
+            self._again = now + _LATE_SAID_SECONDS
+            self._late = True
+            self._say("late", f"{late:.1f} s late: this machine, or a client, is slower than that", seconds=late)
+        elif self._late and late < _LATE_SECONDS / 2:
+            self._late = False
+            self._again = 0.0
+            self._say("in time", "in time again")
+
+
+def _check(scenario: Scenario, exchange: Exchange, tape: Tape, venue: Venue) -> None:
+    """Raise UserError for a fault that can't strike here, whatever comes."""
+    for number, fault in enumerate(scenario.faults):
+        why = None
+        if fault.kind in MADE_UP and tape.recorded:
+            why = "a recording's market is what it was; use --synthetic"
+        elif fault.kind.startswith("id_") and not exchange.numbered:
+            why = f"{venue.name} gives its messages no ids"
+        elif fault.kind == "checksum" and not exchange.checked:
+            why = f"{venue.name} gives its messages no checksum"
+        elif fault.kind in ("rest_frozen", "rest_ahead") and venue.snapshots_in_band:
+            why = f"{venue.name} tells its books in the stream, not by REST"
+        elif fault.kind == "shutdown" and exchange.notice(Subscription(set())) is None:
+            why = f'{venue.name} gives no notice before it closes; use "disconnect"'
+        elif fault.instrument and fault.instrument not in tape.scales:
+            why = f"there is no {fault.instrument}; take one of {', '.join(list(tape.scales)[:8])}"
+        if why is not None:
+            raise UserError(f"the scenario's fault[{number}] ({fault}) can't strike: {why}")
 
 
 class Where(NamedTuple):
@@ -417,6 +375,8 @@ async def serve(
     if playing.done():
         playing.result()
         await stopping
+    else:
+        say("stopped", "stopped", **server.told_faults())
     playing.cancel()
     beating.cancel()
     await server.close()

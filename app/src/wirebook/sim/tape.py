@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -62,6 +63,7 @@ _HEAD = 100
 """A REST answer says in its first bytes that it is one; an instrument's name may come before."""
 _TICK = 2
 _STEP = 5
+_PADDING = (8 - _TICK, 8 - _STEP)
 _SEED_LEVELS, _FEWEST, _MOST = 400, 100, 2000
 
 
@@ -76,24 +78,26 @@ class SyntheticTape:
     recorded = False
 
     def __init__(
-        self, symbols: int, rate: float, seed: int, start_ns: int = 0, pattern: str = "SYN{}USDT", most: int = _MOST
-    ) -> None:
+        self, symbols: int, rate: float, seed: int, start_ns: int = 0, pattern: str = "SYN{}USDT", most: int = _MOST,
+        padded: bool = True,
+    ) -> None:  # fmt: skip
         """`rate` events a second in all, `start_ns` the time of the first one.
 
-        `pattern` names the instruments, by their number; no side of a book has many more than `most` levels.
+        `pattern` names the instruments, by their number; no side of a book has many more than `most` levels; `padded`:
+        numbers are written with eight decimals, else with the instrument's.
         """
         self._rate = rate
         self._seed = seed
         self._start_ns = start_ns
-        self._most = most
+        self._market = partial(_Market, seed=seed, most=most, padded=padded)
         names = [pattern.format(number) for number in range(symbols)]
         self.scales: Mapping[str, Scale] = {name: Scale(_TICK, _STEP) for name in names}
-        self.snapshots: Mapping[str, Snapshot] = {name: _Market(name, seed, most).snapshot() for name in names}
+        self.snapshots: Mapping[str, Snapshot] = {name: self._market(name).snapshot() for name in names}
 
     def play(self) -> Iterator[Item]:
         """Events of all instruments in turn, without end."""
         order = random.Random(self._seed)  # noqa: S311 (nothing secret in it)
-        markets = [_Market(name, self._seed, self._most) for name in self.scales]
+        markets = [self._market(name) for name in self.scales]
         at_ns = self._start_ns
         while True:
             at_ns += round(1e9 / self._rate * order.uniform(0.5, 1.5))
@@ -104,8 +108,9 @@ class SyntheticTape:
 class _Market:
     """One made-up instrument. Prices in ticks, quantities in steps; side 0 is the bids'."""
 
-    def __init__(self, name: str, seed: int, most: int) -> None:
+    def __init__(self, name: str, seed: int, most: int, padded: bool) -> None:
         self._name = name
+        self._zeros = _PADDING if padded else (0, 0)
         self._most = most
         self._fewest = min(_FEWEST, most // 2)
         self._random = random.Random(f"{seed} {name}")  # noqa: S311 (nothing secret in it)
@@ -121,7 +126,7 @@ class _Market:
 
     def snapshot(self) -> Snapshot:
         """The book as it is now."""
-        bids, asks = ([_text(*row) for row in side.items()] for side in self._sides)
+        bids, asks = ([self._text(*row) for row in side.items()] for side in self._sides)
         return Snapshot(self._name, self._last, 0, bids, asks)
 
     def step(self, at_ns: int) -> list[Depth | Ticker]:
@@ -134,11 +139,11 @@ class _Market:
             side = self._random.randrange(2)
             price, quantity = self._change(side)
             changed[side][price] = quantity
-        bids, asks = ([_text(*row) for row in side.items()] for side in changed)
+        bids, asks = ([self._text(*row) for row in side.items()] for side in changed)
         event = Depth(self._name, first, self._last, None, at_ns // 1_000_000 * 1_000_000, bids, asks)
         if self._top() == before:
             return [event]
-        bid, ask = (_text(*row) for row in self._top())
+        bid, ask = (self._text(*row) for row in self._top())
         ticker = Ticker(self._name, self._last, bid, ask)
         return [event, ticker] if self._random.random() < 0.5 else [ticker, event]
 
@@ -181,8 +186,9 @@ class _Market:
         return (bid, self._sides[0][bid]), (ask, self._sides[1][ask])
 
 
-def _text(price: int, quantity: int) -> tuple[str, str]:
-    return (
-        f"{price // 10**_TICK}.{price % 10**_TICK:0{_TICK}}000000",
-        f"{quantity // 10**_STEP}.{quantity % 10**_STEP:0{_STEP}}000",
-    )
+    def _text(self, price: int, quantity: int) -> tuple[str, str]:
+        price_zeros, quantity_zeros = self._zeros
+        return (
+            f"{price // 10**_TICK}.{price % 10**_TICK:0{_TICK}}{'0' * price_zeros}",
+            f"{quantity // 10**_STEP}.{quantity % 10**_STEP:0{_STEP}}{'0' * quantity_zeros}",
+        )
