@@ -91,8 +91,8 @@ class Client(WSListener):
 
     def put(self, message: bytes, kinds: Sequence[str] = ()) -> None:
         """Send it as one frame, or as a fault wants it."""
-        if self.transport is None:
-            return
+        if self.transport is None or self.transport.underlying_transport.is_closing():
+            return  # it is known only after this turn of the loop, and a line would be logged for each message
         if "empty" in kinds:
             self.transport.send(WSMsgType.TEXT, b"")
         if "fragments" in kinds:
