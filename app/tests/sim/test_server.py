@@ -54,8 +54,7 @@ def ask(venue: str, count: int, *faults: Fault) -> list[Answer]:
 def test_a_slow_answer_is_the_right_one_late(venue: str) -> None:
     slow, quick = ask(venue, 2, Fault("rest_slow", at=(1,), seconds=0.5))
     assert (slow.status, quick.status) == (200, 200)
-    assert slow.body == quick.body
-    assert get(venue).instruments(slow.body)
+    assert get(venue).instruments(slow.body) == get(venue).instruments(quick.body) != {}
     assert slow.seconds >= 0.5
     assert quick.seconds < slow.seconds
 

@@ -65,13 +65,6 @@ class Rest:
     def _said(self, target: str, faults: dict[str, Fault]) -> tuple[int, bytes, dict[str, str]]:
         """Status, body and headers."""
         exchange, scenario = self._server.exchange, self._server.scenario
-        banned = scenario.holds("rest_ban")
-        if banned or "rest_limit" in faults:
-            seconds = banned or faults["rest_limit"].seconds
-            status, body = exchange.refuse(seconds, bool(banned))
-            return status, body, {"Retry-After": str(math.ceil(seconds))} if status != 200 else {}
-        if "rest_error" in faults:
-            return 503, b'{"code":-1008,"msg":"Server is currently overloaded"}', {}
         if "rest_frozen" in faults:
             self._frozen = {name: book.copy() for name, book in self._server.books.items()}
         books = self._server.books_for(target)
@@ -82,7 +75,14 @@ class Rest:
             for book in books.values():
                 book.last += _AHEAD
         status, body = exchange.rest(target, books)
-        return status, body, {}
+        if "rest_error" in faults:
+            status, body = 503, b'{"code":-1008,"msg":"Server is currently overloaded"}'
+        banned = scenario.holds("rest_ban")
+        if not banned and "rest_limit" not in faults:
+            return status, body, {}
+        seconds = banned or faults["rest_limit"].seconds
+        status, body = exchange.refuse(seconds, bool(banned))
+        return status, body, {"Retry-After": str(math.ceil(seconds))} if status != 200 else {}
 
 
 class _Late(WSListener):
