@@ -8,6 +8,7 @@ module: dropins
 short_description: Write a role's drop-in files, set its sysctls, and say what is to be proven
 description:
   - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
+    The latter is compared as data.
   - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
   - Gives sysctls their values in the running kernel where they are off, and reads them back.
   - Notes in the host's ledger what was there before the first change of files, of their units, and of sysctls.
@@ -35,11 +36,27 @@ options:
       mode: {type: str, default: "0644", description: Octal.}
       owner: {type: str, default: root, description: An existing user.}
       group: {type: str, default: root, description: An existing group.}
+      present: {type: bool, default: true, description: Whether it is to be there.}
   knobs:
-    description: What node-doctor is to prove, see the role's README.
+    description: What node-doctor is to prove, see the role's README. One whose C(present) is false is left out.
     type: list
     elements: dict
     default: []
+  services:
+    description:
+      - The units that run by the files. Each state of one is a knob, which comes after the O(knobs).
+      - Where they are listed, and be it none, account is kept of whether they are due for a restart.
+        M(wirebook.node.services), with the same list, runs them.
+    type: list
+    elements: dict
+    suboptions:
+      name: {type: str, required: true, description: "The unit; no template."}
+      active: {type: str, description: "It is to run; what goes wrong where it doesn't."}
+      inactive: {type: str, description: "It is not to run; what goes wrong where it does."}
+      enabled: {type: str, description: "The next boot is to start it; what goes wrong where it doesn't."}
+      scope: {type: str, choices: [kernel, node], description: "Whose it is, as of any knob."}
+      source: {type: str, default: systemd.unit(5), description: "Who says so."}
+      present: {type: bool, default: true, description: "Whether the entry counts."}
   sysctls:
     description: Values in the running kernel, by key. The file for the next boot is one of O(files).
     type: dict
@@ -59,6 +76,10 @@ options:
     description: The directory of the host's ledger.
     type: path
     default: /var/lib/wirebook/ledger
+  due:
+    description: The directory of the roles whose services are due for a restart.
+    type: path
+    default: /run/wirebook-due
 """
 
 EXAMPLES = r"""
@@ -94,82 +115,53 @@ changed_sysctls:
   type: list
   elements: str
   returned: always
+due:
+  description: Whether O(services) run by older files than those that are there now.
+  type: bool
+  returned: always
 """
 
-import errno
-import grp
-import json
-import pwd
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
+from ansible_collections.wirebook.node.plugins.module_utils.dropins import due, services
+from ansible_collections.wirebook.node.plugins.module_utils.dropins.files import File, fragment, left_over, wanted
+from ansible_collections.wirebook.node.plugins.module_utils.dropins.values import (
+    ValueRefusedError,
+    is_same,
+    running_sysctl,
+    running_value,
+    set_sysctl,
+    set_value,
+    sysctl_path,
+)
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class File:
-    """A file as it should be."""
-
-    path: Path
-    content: str
-    mode: int
-    uid: int
-    gid: int
-
-    def current(self) -> str | None:
-        """Return the text that is there now; None where there is no such file."""
-        try:
-            return self.path.read_text(encoding="utf-8", errors="surrogateescape")
-        except FileNotFoundError:
-            return None
-
-    def is_right(self) -> bool:
-        """Whether content, mode and owners are as they should be."""
-        if self.current() != self.content:
-            return False
-        status = self.path.stat()
-        return (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (self.mode, self.uid, self.gid)
-
-    def write(self) -> None:
-        """Replace the file atomically: a killed deploy leaves the old one or the new one, never a part."""
-        replace_file(self.path, self.content.encode(), self.mode, self.uid, self.gid)
-
-
-def wanted(entry: dict[str, Any]) -> File:
-    """Return the file that an entry of `files` describes. KeyError: no such user or group."""
-    return File(
-        Path(entry["path"]),
-        entry["content"],
-        int(entry["mode"], 8),
-        pwd.getpwnam(entry["owner"]).pw_uid,
-        grp.getgrnam(entry["group"]).gr_gid,
-    )
-
-
-def fragment(role: str, files: list[File], knobs: list[dict[str, Any]], desired: str) -> File:
-    """Return the role's part of the desired state."""
-    state = {"format": FORMAT, "role": role, "files": [str(file.path) for file in files], "knobs": knobs}
-    return File(Path(desired, f"{role}.json"), json.dumps(state, indent=1) + "\n", 0o644, 0, 0)
-
-
-def left_over(previous: str | None, files: list[File]) -> list[Path]:
-    """Return the files that the role's last fragment lists and this one doesn't."""
-    if previous is None:
-        return []
-    try:
-        listed = [Path(path) for path in json.loads(previous)["files"]]
-    except (ValueError, KeyError, TypeError):
-        # A damaged fragment is mended by writing it anew; what it listed is lost either way.
-        return []
-    kept = {file.path for file in files}
-    return [path for path in listed if path not in kept and path.exists()]
-
+ARGUMENTS: dict[str, Any] = {
+    "role": {"type": "str", "required": True},
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True},
+            "mode": {"type": "str", "default": "0644"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "present": {"type": "bool", "default": True},
+        },
+    },
+    "knobs": {"type": "list", "elements": "dict", "default": []},
+    "services": {"type": "list", "elements": "dict", "options": services.OPTIONS},
+    "sysctls": {"type": "dict", "default": {}},
+    "values": {"type": "dict", "default": {}},
+    "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
+    "ledger": {"type": "path", "default": str(FOLDER)},
+    "due": {"type": "path", "default": str(due.FOLDER)},
+}
 
 UNITS = Path("/etc/systemd/system")
 UNIT_TYPES = frozenset({".mount", ".path", ".service", ".socket", ".target", ".timer"})
@@ -185,108 +177,30 @@ def note(ledger: Ledger, role: str, files: list[File], values: list[Path]) -> No
         ledger.note(role, "value", str(path))
 
 
-class ValueRefusedError(Exception):
-    """The running kernel can't have a value; the text is a sentence for the operator."""
-
-
-def running_value(path: Path) -> str | None:
-    """Return a value's text, of a choice the chosen word; None where the kernel has no such file."""
-    try:
-        text = path.read_text().strip()
-    except FileNotFoundError:
-        return None
-    _, bracket, rest = text.partition("[")
-    return rest.partition("]")[0] if bracket else text
-
-
-def is_same(path: Path, left: str, right: str) -> bool:
-    """Whether two values are the same; masks of CPUs, which the kernel pads, are compared as numbers."""
-    if path.name == "cpumask":
-        return int(left.replace(",", ""), 16) == int(right.replace(",", ""), 16)
-    return left == right
-
-
-def set_value(path: Path, value: str) -> str:
-    """Write a value and read it back; return a warning where the kernel takes it only after the next boot, or "".
-
-    A fair server's runtime is such a value: once somebody has read kernel.sched_rt_runtime_us, Linux 6.12 has lost its
-    account of them (sched_rt_handler() rebuilds the scheduler's domains for a read too).
-    """
-    try:
-        path.write_text(f"{value}\n")
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            return f"The kernel doesn't take {value} for {path} now ({error.strerror}): the next boot sets it."
-        raise ValueRefusedError(f"The kernel refuses {value} for {path} ({error.strerror}): choose another.") from error
-    found = running_value(path)
-    if found is None or not is_same(path, found, value):
-        raise ValueRefusedError(f"The kernel made {found} of {value} in {path}: choose another value.")
-    return ""
-
-
-def set_sysctl(key: str, value: str) -> None:
-    """Write a sysctl and read it back."""
-    path = sysctl_path(key)
-    try:
-        path.write_text(f"{value}\n")
-    except OSError as error:
-        raise ValueRefusedError(
-            f"The kernel refuses {key} = {value} ({error.strerror}): choose another value."
-        ) from error
-    found = running_sysctl(key)
-    if found != value:
-        raise ValueRefusedError(f"The kernel made {key} = {found} of {value}: choose another value.")
-
-
-def running_sysctl(key: str) -> str:
-    """Return a sysctl's value with single spaces between its numbers."""
-    try:
-        return " ".join(sysctl_path(key).read_text().split())
-    except FileNotFoundError:
-        raise ValueRefusedError(f"The running kernel has no sysctl {key}: boot one of Debian's own kernels.") from None
-
-
-def sysctl_path(key: str) -> Path:
-    """Return where the kernel shows a sysctl."""
-    return Path("/proc/sys", key.replace(".", "/"))
+def all_knobs(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what node-doctor is to prove: the knobs that are there, and those of the services."""
+    there = [knob for knob in arguments["knobs"] if knob.get("present", True)]
+    own = [{key: value for key, value in knob.items() if key != "present"} for knob in there]
+    of_services = [services.knobs(entry) for entry in arguments["services"] or [] if entry["present"]]
+    return own + [knob for knobs in of_services for knob in knobs]
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "role": {"type": "str", "required": True},
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                },
-            },
-            "knobs": {"type": "list", "elements": "dict", "default": []},
-            "sysctls": {"type": "dict", "default": {}},
-            "values": {"type": "dict", "default": {}},
-            "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
-            "ledger": {"type": "path", "default": str(FOLDER)},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     arguments = module.params
     try:
-        files = [wanted(entry) for entry in arguments["files"]]
+        files = [wanted(entry) for entry in arguments["files"] if entry["present"]]
     except KeyError as error:
         module.fail_json(
             msg=f"The files of role {arguments['role']} need a user or group that isn't there: {error.args[0]}."
         )
-    state = fragment(arguments["role"], files, arguments["knobs"], arguments["desired"])
+    state = fragment(arguments["role"], files, all_knobs(arguments), arguments["desired"])
     stale = left_over(state.current(), files)
     # The fragment is written last: node-doctor must never ask for what isn't on the disk yet.
     off = [file for file in [*files, state] if not file.is_right()]
+    restart = due.Due(arguments["role"], Path(arguments["due"]))
+    renewed = arguments["services"] is not None and bool(stale or [file for file in off if file is not state])
     diff = [
         {
             "before_header": str(file.path),
@@ -314,6 +228,8 @@ def main() -> None:
         if not module.check_mode:
             written = [*map(sysctl_path, sysctls), *values]
             note(Ledger.open(Path(arguments["ledger"])), arguments["role"], off, written)
+            if renewed:
+                restart.set()
             for path in stale:
                 path.unlink()
             for file in off:
@@ -331,6 +247,7 @@ def main() -> None:
         changed_paths=changed,
         changed_sysctls=sorted(sysctls),
         changed_values=sorted(map(str, values)),
+        due=renewed or restart.is_set(),
         diff=diff,
     )
 

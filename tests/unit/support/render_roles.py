@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
@@ -25,6 +26,7 @@ from ansible_collections.wirebook.node.plugins.module_utils.topology.derive impo
 from ansible_collections.wirebook.node.plugins.module_utils.topology.host import read_host
 from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
 from ansible_collections.wirebook.node.plugins.module_utils.topology.refusals import refusals
+from ansible_collections.wirebook.node.plugins.modules import dropins
 from ansible_collections.wirebook.node.tests.unit.support.fake_host import add_nic, write
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES
 
@@ -120,6 +122,16 @@ def host_variables(topology: Role, machine: Machine, inventory: dict[str, Any]) 
     return {**known, **handed}
 
 
+def written(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what a call of the module dropins would write: its files, its knobs, its values and its services."""
+    checked = ArgumentSpecValidator(dropins.ARGUMENTS).validate(arguments)
+    if checked.error_messages:
+        raise SystemExit("\n".join(checked.error_messages))
+    call = checked.validated_parameters
+    there = {name: [one for one in call[name] or [] if one["present"]] for name in ("files", "services")}
+    return {"values": call["values"], "sysctls": call["sysctls"], "knobs": dropins.all_knobs(call), **there}
+
+
 def main() -> None:
     """Print everything: by mode, by role."""
     init_plugin_loader()
@@ -129,7 +141,7 @@ def main() -> None:
     rendered = {}
     for name, machine, inventory in hosts():
         host = host_variables(topology, machine, inventory)
-        rendered[name] = {role.path.name: role.render("dropins", host) for role in writing}
+        rendered[name] = {role.path.name: list(map(written, role.render("dropins", host))) for role in writing}
     json.dump(rendered, sys.stdout)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wirebook.node.plugins.modules import dropins
+from ansible_collections.wirebook.node.plugins.module_utils.dropins import values
 from ansible_collections.wirebook.node.tests.unit.support.run_module import run_module
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
@@ -32,6 +32,7 @@ class Host:
         sysctls: dict[str, Any] | None = None,
         values: dict[str, Any] | None = None,
         within: Sequence[str] = (),
+        knobs: Sequence[dict[str, Any]] = ({"name": "k"},),
         **options: Any,
     ) -> dict[str, Any]:
         """Run the module for these files, by name."""
@@ -40,7 +41,7 @@ class Host:
             "desired": str(self.root / "desired.d"),
             "ledger": str(self.root / "ledger"),
             "files": [{"path": str(self.root / name), "content": text, **options} for name, text in files.items()],
-            "knobs": [{"name": "k"}],
+            "knobs": list(knobs),
             "sysctls": sysctls or {},
             "values": {str(self.root / name): value for name, value in (values or {}).items()},
             "_ansible_check_mode": check,
@@ -184,5 +185,17 @@ def test_a_value_that_only_the_next_boot_sets_is_a_warning(monkeypatch: pytest.M
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     monkeypatch.setattr(Path, "write_text", busy)
-    said = dropins.set_value(tmp_path / "runtime", "0")
+    said = values.set_value(tmp_path / "runtime", "0")
     assert said.endswith("(Device or resource busy): the next boot sets it.")
+
+
+def test_a_fragment_in_another_order_is_the_same(host: Host) -> None:
+    knobs: list[dict[str, Any]] = [{"name": "k", "want": [1, 2]}, {"name": "l"}]
+    host.write({"x.conf": "one\n", "y.conf": "two\n"}, knobs=knobs)
+    state = json.loads(host.fragment.read_text())
+    shuffled = state | {"files": state["files"][::-1], "knobs": state["knobs"][::-1]}
+    host.fragment.write_text(json.dumps(shuffled, sort_keys=True))
+    assert not host.write({"x.conf": "one\n", "y.conf": "two\n"}, knobs=knobs)["changed"]
+    # Within a knob order may mean something.
+    knobs[0]["want"] = [2, 1]
+    assert host.write({"x.conf": "one\n", "y.conf": "two\n"}, knobs=knobs)["changed_paths"] == [str(host.fragment)]
