@@ -41,7 +41,7 @@ def set_value(path: Path, value: str) -> str:
         raise ValueRefusedError(f"The kernel refuses {value} for {path} ({error.strerror}): choose another.") from error
     found = running_value(path)
     if found is None or not is_same(path, found, value):
-        raise ValueRefusedError(f"The kernel made {found} of {value} in {path}: choose another value.")
+        raise ValueRefusedError(f"The kernel made {found or 'nothing'} of {value} in {path}: choose another value.")
     return ""
 
 

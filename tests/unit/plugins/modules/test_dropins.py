@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.wirebook.node.plugins.module_utils.dropins import values
+from ansible_collections.wirebook.node.plugins.module_utils.dropins.files import File
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import Ledger
+from ansible_collections.wirebook.node.plugins.modules import dropins
 from ansible_collections.wirebook.node.tests.unit.support.run_module import run_module
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
@@ -77,6 +80,15 @@ def test_a_changed_mode_or_text_is_mended(host: Host) -> None:
     (host.root / "x.conf").write_bytes(b"\xff")
     assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
     assert (host.root / "x.conf").read_text() == "one\n"
+
+
+@pytest.mark.parametrize(("owner", "group"), [(1, 0), (0, 1)])
+def test_a_file_that_was_given_to_another_is_mended(host: Host, owner: int, group: int) -> None:
+    host.write({"x.conf": "one\n"})
+    os.chown(host.root / "x.conf", owner, group)
+    assert host.write({"x.conf": "one\n"})["changed_paths"] == [str(host.root / "x.conf")]
+    status = (host.root / "x.conf").stat()
+    assert (status.st_uid, status.st_gid) == (0, 0)
 
 
 def test_a_file_that_is_no_longer_listed_is_removed(host: Host) -> None:
@@ -145,6 +157,66 @@ def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
     assert json.loads(entry.read_text())["before"] == "64"
 
 
+def test_a_sysctl_that_the_kernel_reads_otherwise_is_a_sentence(host: Host) -> None:
+    """It takes hexadecimal, and gives back the same number as a decimal one: nothing changes."""
+    now = int(Path("/proc/sys/net/ipv4/ip_default_ttl").read_text())
+    result = host.write({}, sysctls={"net.ipv4.ip_default_ttl": hex(now)})
+    assert result["failed"]
+    assert result["msg"] == (
+        f"The kernel made net.ipv4.ip_default_ttl = {now} of {hex(now)}: choose another value."
+    )  # fmt: skip
+
+
+def test_a_value_that_the_kernel_refuses_is_a_sentence(host: Host) -> None:
+    """A time to live is at most 255."""
+    (host.root / "ttl").symlink_to("/proc/sys/net/ipv4/ip_default_ttl")
+    result = host.write({}, values={"ttl": "9999"})
+    assert result["failed"]
+    assert result["msg"] == (
+        f"The kernel refuses 9999 for {host.root / 'ttl'} (Invalid argument): choose another."
+    )  # fmt: skip
+    result = host.write({}, sysctls={"net.ipv4.ip_default_ttl": "9999"})
+    assert result["msg"] == (
+        "The kernel refuses net.ipv4.ip_default_ttl = 9999 (Invalid argument): choose another value."
+    )
+
+
+def test_a_value_that_is_another_one_after_it_was_written_is_a_sentence(host: Host) -> None:
+    (host.root / "value").symlink_to("/dev/null")  # takes everything, keeps nothing
+    result = host.write({}, values={"value": "1"})
+    assert result["failed"]
+    assert result["msg"] == f"The kernel made nothing of 1 in {host.root / 'value'}: choose another value."
+
+
+@pytest.mark.parametrize(
+    ("path", "noted"),
+    [
+        ("/etc/systemd/system/x.service", ["file", "unit"]),
+        ("/etc/systemd/system/x.timer", ["file", "unit"]),
+        ("/etc/systemd/system/x.mount", ["file", "unit"]),
+        ("/etc/systemd/system/x.socket", ["file", "unit"]),
+        ("/etc/systemd/system/x.target", ["file", "unit"]),
+        ("/etc/systemd/system/x.path", ["file", "unit"]),
+        ("/etc/systemd/system/x@.service", ["file"]),
+        ("/etc/systemd/system/x.conf", ["file"]),
+        ("/etc/x.service", ["file"]),
+    ],
+)
+def test_a_unit_is_noted_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, noted: list[str]
+) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho UnitFileState=enabled; echo ActiveState=active\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    ledger = Ledger(tmp_path / "ledger")
+    dropins.note(ledger, "r", [File(Path(path), "", 0o644, 0, 0)], [])
+    entries = {entry.kind: entry for entry in ledger.entries() if entry.kind != "folder"}
+    assert sorted(entries) == noted
+    if "unit" in noted:
+        assert entries["unit"].key == Path(path).name
+        assert entries["unit"].before == {"enabled": "enabled", "active": "active"}
+
+
 def test_what_was_there_is_noted_once(host: Host) -> None:
     (host.root / "old.conf").write_text("admin\n")
     host.write({"old.conf": "one\n", "new/new.conf": "one\n"}, check=True)
@@ -199,3 +271,13 @@ def test_a_fragment_in_another_order_is_the_same(host: Host) -> None:
     # Within a knob order may mean something.
     knobs[0]["want"] = [2, 1]
     assert host.write({"x.conf": "one\n", "y.conf": "two\n"}, knobs=knobs)["changed_paths"] == [str(host.fragment)]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EIO, errno.ENOSPC, errno.EPERM])
+def test_any_other_error_is_no_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(values.ValueRefusedError, match=os.strerror(number)):
+        values.set_value(tmp_path / "runtime", "0")

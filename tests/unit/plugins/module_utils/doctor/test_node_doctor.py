@@ -62,6 +62,17 @@ def test_cmdline_with_a_parameter_twice(booted: Tree) -> None:
     assert (knob["status"], knob["running"]) == ("FAIL", f"isolcpus=1 {CMDLINE}")
 
 
+@pytest.mark.parametrize("other", ["rcu-nocbs=1", "rcu_nocbs=1", "rcu_nocbs"])
+def test_cmdline_with_a_parameter_spelled_in_two_ways(booted: Tree, other: str) -> None:
+    """The kernel takes - and _ in a parameter's name for the same (kernel-parameters.rst)."""
+    booted.desire({"name": "cmdline", "probe": "cmdline", "want": ["rcu_nocbs=2-3"]})
+    booted.write("/boot/grub/grub.cfg", GRUB_CFG.format("rcu_nocbs=2-3"))
+    booted.write("/proc/cmdline", "ro rcu_nocbs=2-3")
+    assert booted.status() == "PASS"
+    booted.write("/proc/cmdline", f"ro rcu_nocbs=2-3 {other}")
+    assert (booted.only()["status"], booted.only()["running"]) == ("FAIL", f"rcu_nocbs=2-3 {other}")
+
+
 def test_cmdline_without_grub(booted: Tree) -> None:
     (booted.root / "boot/grub/grub.cfg").unlink()
     knob = booted.only()
@@ -306,7 +317,12 @@ def test_limit_of_a_session(tree: Tree) -> None:
     assert tree.status() == "PASS"
     asked = (tree.root / "bin/asked").read_text()
     assert asked == "-u wirebook -- prlimit --noheadings --raw --output RESOURCE,SOFT,HARD\n"
-    tree.install("runuser", 'echo "MEMLOCK 8388608 unlimited"')
+
+
+@pytest.mark.parametrize("found", ["8388608 unlimited", "unlimited 8388608", "8388608 8388608", "-"])
+def test_soft_and_hard_limit_must_both_be_as_desired(tree: Tree, found: str) -> None:
+    tree.install("runuser", f'echo "RTPRIO unlimited unlimited"; echo "MEMLOCK {found}"')
+    tree.desire({"name": "l", "probe": "limit", "user": "wirebook", "item": "memlock", "want": "unlimited"})
     assert tree.status() == "FAIL"
 
 

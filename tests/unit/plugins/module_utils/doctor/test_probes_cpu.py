@@ -44,6 +44,13 @@ def test_interrupts_are_on_housekeeping_cpus(interrupts: Tree) -> None:
     assert (interrupts.only()["status"], interrupts.only()["running"]) == ("FAIL", "24 (enp0s4-rx-0) on 2")
 
 
+@pytest.mark.parametrize("device", [{}, {"pci": "0000:00:04.0"}], ids=["of all devices", "of a NIC"])
+def test_an_interrupt_that_may_also_go_to_an_isolated_cpu_is_off(interrupts: Tree, device: dict[str, str]) -> None:
+    interrupts.desire({"name": "i", "probe": "interrupts", "want": "0-1", "refused": "/run/refused.json"} | device)
+    interrupts.write("/proc/irq/24/smp_affinity_list", "0-2\n")
+    assert (interrupts.only()["status"], interrupts.only()["running"]) == ("FAIL", "24 (enp0s4-rx-0) on 0,1,2")
+
+
 def test_an_interrupt_that_the_kernel_does_not_manage_is_off(interrupts: Tree) -> None:
     interrupts.write("/run/refused.json", "[]")
     assert interrupts.only()["running"] == "30 (nvme0q4) on 3"
@@ -132,5 +139,18 @@ def test_a_value_of_several_files_and_their_lines_for_the_next_boot(tree: Tree) 
     tree.write(paths[1], "powersave\n")
     assert (tree.only()["status"], tree.only()["running"]) == ("FAIL", "/sys/cpu3/governor powersave")
     tree.write(paths[1], "performance\n")
+    for lines in (["b"], "a"):
+        tree.desire(knob | {"boot_line": lines})
+        assert tree.status() == "PASS"
     tree.desire(knob | {"boot_line": ["a", "c"]})
     assert (tree.only()["status"], tree.only()["boot"]) == ("FAIL", "/etc/cpu.conf lacks 'c'")
+
+
+@pytest.mark.parametrize("there", ["a = 10\n", "a = 1 0\n", "# a = 1\n", "aa = 1\n", ""])
+def test_a_line_for_the_next_boot_is_there_as_a_whole(tree: Tree, there: str) -> None:
+    tree.write("/sys/a", "1\n")
+    tree.desire({"name": "a", "probe": "text", "path": "/sys/a", "want": "1", "boot_file": "/x", "boot_line": "a = 1"})
+    tree.write("/x", there)
+    assert (tree.only()["status"], tree.only()["boot"]) == ("FAIL", "/x lacks 'a = 1'")
+    tree.write("/x", f"{there}  a = 1 \n")
+    assert tree.status() == "PASS"

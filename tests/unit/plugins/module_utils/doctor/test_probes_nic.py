@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.wirebook.node.plugins.module_utils.doctor import host, netdev
+from ansible_collections.wirebook.node.plugins.module_utils.doctor.knobs import Knob
+from ansible_collections.wirebook.node.plugins.module_utils.doctor.probes_nic import probe_xdp_features
 from ansible_collections.wirebook.node.tests.unit.support.tree import Tree
 
 RINGS = """Ring parameters for enp0s4:
@@ -128,6 +130,29 @@ def test_flow_rules(nic: Tree) -> None:
     assert (nic.only()["status"], nic.only()["running"]) == ("FAIL", "udp4 239.192.7.1 17001 1")
 
 
+@pytest.mark.parametrize(
+    ("rules", "status"),
+    [
+        pytest.param([(17001, 1), (17002, 1)], "PASS", id="another rule for another port"),
+        pytest.param([(17001, 1), (17001, 1)], "PASS", id="the same twice"),
+        pytest.param([(17001, 1), (17001, 0)], "FAIL", id="one that contradicts, listed later"),
+        pytest.param([(17001, 0), (17001, 1)], "FAIL", id="one that contradicts, listed first"),
+        pytest.param([(17002, 1)], "FAIL", id="only another"),
+        pytest.param([], "FAIL", id="none"),
+    ],
+)
+def test_no_flow_rule_may_contradict(nic: Tree, rules: list[tuple[int, int]], status: str) -> None:
+    head, _, rule = RULES.partition("Filter: 1023")
+    blocks = [
+        f"Filter: {1023 - place}{rule.replace('17001', str(port)).replace('queue 1', f'queue {queue}')}\n"
+        for place, (port, queue) in enumerate(rules)
+    ]
+    nic.write(f"/prints/{list(PRINTS).index('-n')}", head + "".join(blocks))
+    want = [["udp4", "239.192.7.1", 17001, 1]]
+    nic.desire({"name": "f", "probe": "flow_rules", "pci": "0000:00:04.0", "want": want})
+    assert nic.status() == status
+
+
 def test_another_firmware_is_drift(nic: Tree) -> None:
     knob = {"name": "d", "probe": "nic_driver", "pci": "0000:00:04.0"}
     nic.desire(knob | {"want": "igb 1.2.3"})
@@ -155,3 +180,31 @@ def test_the_kernel_tells_xdp_features_by_netlink() -> None:
         pytest.skip(str(error))
     with pytest.raises(host.CannotProbeError):
         netdev.xdp_features("nosuchinterface")
+
+
+@pytest.mark.parametrize(
+    ("has", "want", "ok"),
+    [
+        (["basic", "redirect", "xsk-zerocopy"], ["basic", "xsk-zerocopy"], True),
+        (["basic", "redirect"], ["basic", "xsk-zerocopy"], False),
+        (["xsk-zerocopy"], ["basic"], False),
+        ([], ["basic"], False),
+        ([], [], True),
+    ],
+)
+def test_a_nic_must_have_every_xdp_feature_that_is_desired(
+    nic: Tree, monkeypatch: pytest.MonkeyPatch, has: list[str], want: list[str], ok: bool
+) -> None:
+    monkeypatch.setattr(netdev, "xdp_features", lambda interface: has if interface == "enp0s4" else [])
+    knob = Knob("transport", "x", "xdp_features", want, "netdev.yaml", "It copies.", "kernel", {"pci": "0000:00:04.0"})
+    reading = probe_xdp_features(host.Host(nic.root), knob)
+    assert (reading.running, reading.running_ok) == (" ".join(has) or "none", ok)
+
+
+def test_xdp_features_of_an_interface_that_has_none_are_off(nic: Tree) -> None:
+    """Of the loopback, by the real netlink of this machine."""
+    nic.write("/sys/bus/pci/devices/0000:00:05.0/net/lo/flags", "0x9\n")
+    nic.desire({"name": "x", "probe": "xdp_features", "pci": "0000:00:05.0", "want": ["xsk-zerocopy"]})
+    if nic.status() == "NOT-RUN":
+        pytest.skip(nic.only()["reason"])
+    assert (nic.only()["status"], nic.only()["running"]) == ("FAIL", "none")

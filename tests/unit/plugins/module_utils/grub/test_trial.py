@@ -1,4 +1,4 @@
-"""The trial boot's steps, on a host of files. Scripts stand for GRUB's own tools; the twin runs the real ones."""
+"""The trial boot's steps, on a host of files."""
 
 from __future__ import annotations
 
@@ -10,97 +10,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError, default_entry, entries_of
-from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Dropin, Grub
-from ansible_collections.wirebook.node.plugins.module_utils.grub.trial import Boot
+from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Grub
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
+from ansible_collections.wirebook.node.tests.unit.support.grub_host import LINE, WANTED, Host
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the files belong to root, so only root can write them")
-
-WANTED = ["isolcpus=2-3", "nohz_full=2-3"]
-LINE = "root=UUID=1 ro console=ttyS0"
-# Writes what grub-mkconfig does, from the settings that it is given.
-MKCONFIG = r"""#!/bin/sh
-# --mount sh -c SCRIPT sh COPY SETTINGS OUTPUT, as unshare is called
-settings=$6 output=$8
-GRUB_CMDLINE_LINUX_DEFAULT= GRUB_DEFAULT=0
-. "$settings/grub"
-for file in "$settings"/grub.d/*.cfg; do [ -e "$file" ] && . "$file"; done
-cat >"$output" <<END
-if [ "\${next_entry}" ] ; then
-   set default="\${next_entry}"
-else
-   set default="$GRUB_DEFAULT"
-fi
-menuentry 'Debian GNU/Linux' --class debian \$menuentry_id_option 'gnulinux-simple-1' {
-	insmod ext2
-	linux	/boot/vmlinuz-6.12 root=UUID=1 ro console=ttyS0 $GRUB_CMDLINE_LINUX_DEFAULT
-	initrd	/boot/initrd.img-6.12
-}
-submenu 'Advanced options' \$menuentry_id_option 'gnulinux-advanced-1' {
-	menuentry 'Debian GNU/Linux, with Linux 6.12 (recovery mode)' {
-		linux	/boot/vmlinuz-6.12 root=UUID=1 ro single
-	}
-}
-if [ -f  \${config_directory}/custom.cfg ]; then
-  source \${config_directory}/custom.cfg
-elif [ -z "\${config_directory}" -a -f  \$prefix/custom.cfg ]; then
-  source \$prefix/custom.cfg
-fi
-END
-"""
-
-
-class Host(Boot):
-    """A host that boots by GRUB."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(Grub(root))
-        self.root = root
-        self.dropin = root / "etc/default/grub.d/60-wirebook.cfg"
-        for folder in ("boot/grub", "etc/default/grub.d", "proc/sys/kernel", "run", "bin"):
-            (root / folder).mkdir(parents=True)
-        (root / "etc/default/grub").write_text("")
-        (root / "proc/sys/kernel/panic").write_text("0\n")
-        self.tool("unshare", MKCONFIG)
-        self.tool("systemctl", f'#!/bin/sh\necho "$@" >>{root}/calls\n')
-        self.tool("grub-editenv", f'#!/bin/sh\necho "grub-editenv $2 $3" >>{root}/calls\n')
-        self.tool("grub-reboot", f'#!/bin/sh\necho "grub-reboot $1" >>{root}/calls\n')
-        self.lies_on("", "ext2")
-        self.grub.config.write_text(self.grub.configuration_with(Dropin(self.dropin, "")))
-        self.reboot()
-
-    def tool(self, name: str, script: str) -> None:
-        (self.root / "bin" / name).write_text(script)
-        (self.root / "bin" / name).chmod(0o755)
-
-    def lies_on(self, abstraction: str, system: str) -> None:
-        """Say what grub-probe finds below /boot/grub."""
-        script = f'case $1 in *abstraction) echo "{abstraction}" ;; *fs) echo "{system}" ;; esac'
-        self.tool("grub-probe", f"#!/bin/sh\n{script}\n")
-
-    def wish(self, wanted: list[str]) -> Dropin:
-        text = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {" ".join(wanted)}"\n'
-        return Dropin(self.dropin, text if wanted else "")
-
-    def deploy(self, wanted: list[str], *, without_trial_boot: bool = False) -> str:
-        """Compare and prepare; return which boot is needed."""
-        plan = self.plan(wanted, self.wish(wanted), without_trial_boot=without_trial_boot)
-        if plan.writes:
-            self.prepare(plan)
-        return str(plan.boot)
-
-    def reboot(self, *, trial: bool = False) -> None:
-        """Start the kernel with the default entry, or with the one on trial."""
-        text = self.grub.custom.read_text() if trial else self.grub.config.read_text()
-        entry = next(entry for entry in entries_of(text) if not trial or "'wirebook-trial'" in entry.lines[0])
-        (self.root / "proc/cmdline").write_text(f"BOOT_IMAGE=/boot/vmlinuz-6.12 {' '.join(entry.parameters)}\n")
-        (self.root / "run/wirebook-trial-confirmed").unlink(missing_ok=True)
-
-    def default(self) -> list[str]:
-        return list(default_entry(self.grub.config.read_text()).parameters)
-
-    def calls(self) -> list[str]:
-        return (self.root / "calls").read_text().splitlines()
 
 
 @pytest.fixture
@@ -255,6 +169,116 @@ def test_a_host_without_grub_is_a_sentence(host: Host) -> None:
     host.grub.config.unlink()
     with pytest.raises(GrubError, match="doesn't boot by GRUB"):
         host.deploy(WANTED)
+
+
+def test_a_parameter_that_another_file_spells_otherwise_is_a_sentence(host: Host) -> None:
+    """The kernel takes - and _ in a parameter's name for the same."""
+    (host.root / "etc/default/grub").write_text("GRUB_CMDLINE_LINUX_DEFAULT=nohz-full=1\n")
+    with pytest.raises(GrubError, match="would have 'nohz-full=1 isolcpus=2-3 nohz_full=2-3' instead of"):
+        host.deploy(WANTED)
+
+
+class TestWhatCameUp:
+    """Only the trial that was prepared, and nothing beside it, is confirmed."""
+
+    @pytest.fixture
+    def tried(self, host: Host) -> Host:
+        host.deploy(WANTED)
+        host.reboot(trial=True)
+        return host
+
+    @staticmethod
+    def change(host: Host, old: str, new: str) -> None:
+        """Start the kernel with another command line."""
+        path = host.root / "proc/cmdline"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "found"),
+        [
+            pytest.param("ro", "ro", ("trial", [], []), id="the trial"),
+            pytest.param("isolcpus=2-3 ", "", ("other", ["isolcpus=2-3"], []), id="without a parameter"),
+            pytest.param(" ro ", " ro single ", ("other", [], ["single"]), id="with one more"),
+            pytest.param(" ro ", " ro isolcpus=2-3 ", ("other", [], ["isolcpus=2-3"]), id="with one twice"),
+            pytest.param("isolcpus=2-3", "isolcpus=3", ("other", ["isolcpus=2-3"], ["isolcpus=3"]), id="with another"),
+            pytest.param("trial=", "trial=0", ("other", [], []), id="another trial of the same command line"),
+        ],
+    )
+    def test_is_compared_as_a_whole(
+        self, tried: Host, old: str, new: str, found: tuple[str, list[str], list[str]]
+    ) -> None:
+        self.change(tried, old, new)
+        assert tried.came_up() == found
+        if found[0] == "trial":
+            tried.confirm()
+            return
+        before = tried.grub.config.read_bytes()
+        with pytest.raises(GrubError, match="isn't the trial that was prepared"):
+            tried.confirm()
+        assert tried.grub.config.read_bytes() == before
+        assert not tried.dropin.exists()
+
+    def test_may_be_the_default_entry(self, tried: Host) -> None:
+        tried.reboot()
+        assert tried.came_up()[0] == "default"
+        with pytest.raises(GrubError, match="isn't the trial that was prepared"):
+            tried.confirm()
+        assert tried.default() == LINE.split()
+
+    def test_is_not_taken_up_again_once_it_was_confirmed(self, tried: Host) -> None:
+        """Though the deploy was killed before it had forgotten the trial."""
+        tried.tool("systemctl", "#!/bin/sh\nexit 1\n")
+        with pytest.raises(GrubError, match="systemctl stop"):
+            tried.confirm()
+        assert tried.trial()
+        assert tried.deploy(WANTED) == "none"
+
+
+class TestWhatGrubFinds:
+    """A host may lose its power at any moment: what a step has written is on the disk before the next one."""
+
+    def test_after_a_trial_was_prepared(self, host: Host) -> None:
+        host.deploy(WANTED)
+        assert "'wirebook-trial'" in host.on_disk("custom.cfg")
+        assert default_entry(host.on_disk("grub.cfg")).parameters == LINE.split()
+
+    def test_after_it_was_armed(self, host: Host) -> None:
+        host.deploy(WANTED)
+        host.arm()
+        assert host.on_disk("grubenv") == "next_entry=wirebook-trial\n"
+
+    def test_when_the_dead_man_timer_stops(self, host: Host) -> None:
+        """Until then a host that hangs has a way back: into what is to be its default."""
+        host.deploy(WANTED)
+        host.reboot(trial=True)
+        host.tool("systemctl", f'#!/bin/sh\necho "$@" >>{host.root}/calls\ncp -r {host.root}/disk {host.root}/then\n')
+        host.confirm()
+        assert "stop wirebook-trial.timer" in host.calls()
+        then = (host.root / "then/grub.cfg").read_text()
+        assert default_entry(then).parameters == [*LINE.split(), *WANTED]
+
+    def test_after_a_trial_was_confirmed_or_given_up(self, host: Host) -> None:
+        for confirmed in (False, True):
+            host.deploy(WANTED)
+            host.arm()
+            host.reboot(trial=confirmed)
+            (host.confirm if confirmed else host.drop)()
+            assert "'wirebook-trial'" not in host.on_disk("custom.cfg")
+            assert host.on_disk("grubenv") == ""
+
+    def test_after_a_change_without_a_trial(self, host: Host) -> None:
+        host.deploy(WANTED, without_trial_boot=True)
+        assert default_entry(host.on_disk("grub.cfg")).parameters == [*LINE.split(), *WANTED]
+        assert "'wirebook-known-good'" in host.on_disk("custom.cfg")
+
+    def test_after_the_default_entry_was_mended(self, host: Host) -> None:
+        host.deploy(WANTED)
+        host.reboot(trial=True)
+        host.confirm()
+        host.grub.config.write_text(host.grub.config.read_text().replace("isolcpus=2-3", "isolcpus=3"))
+        assert host.deploy(WANTED) == "none"
+        assert default_entry(host.on_disk("grub.cfg")).parameters == [*LINE.split(), *WANTED]
 
 
 @pytest.fixture

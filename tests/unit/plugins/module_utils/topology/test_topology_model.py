@@ -94,6 +94,11 @@ def test_a_sensible_inventory_is_granted(host_files: HostFiles) -> None:
             id="two services on one CPU",
         ),
         pytest.param(
+            {"services": [{"name": name, "cpu": cpu} for name, cpu in (("book", 2), ("okx", 3), ("bybit", 2))]},
+            "The services book and bybit are both to run on CPU 2: give bybit a CPU of its own.",
+            id="two services on one CPU, another listed between them",
+        ),
+        pytest.param(
             {"services": [{"name": "book", "cpu": 2}, {"name": "book", "cpu": 3}]},
             "The service book is listed twice in topology_services: give each a name of its own.",
             id="one service twice",
@@ -214,6 +219,8 @@ def test_an_accepted_risk_is_set_and_its_price_told(host_files: HostFiles) -> No
     ("nic_node", "housekeeping", "reader", "expected"),
     [
         pytest.param(1, "0,2", "book", "2", id="beside the NIC"),
+        pytest.param(0, "0,2", "book", "0", id="beside the NIC rather than beside the reader"),
+        pytest.param(1, "0-1", "book", "0-1", id="neither beside the NIC nor beside the reader"),
         pytest.param(-1, "0,2", "book", "2", id="beside the reader"),
         pytest.param(-1, "0,2", "", "0,2", id="node and reader unknown"),
         pytest.param(1, "0-1", "", "0-1", id="no housekeeping CPU beside it"),
@@ -225,7 +232,7 @@ def test_interrupts_of_a_data_nic(
     root = host_files()
     add_nic(root, "enp0s4", "0000:00:04.0", "igb", nic_node)
     isolated = {"0,2": "1,3", "0-1": "2-3"}[housekeeping]
-    nic = {"name": "enp0s4", "pci": "0000:00:04.0", "reader": reader}
+    nic = {"name": "enp0s4", "pci": "0000:00:04.0", "reader": reader, "allow_remote_node": True}
     result = derived(
         root,
         isolated_cpus=isolated,

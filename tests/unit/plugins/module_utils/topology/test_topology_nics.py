@@ -221,17 +221,22 @@ def test_vfio_would_take_the_engines_interface(host_files: HostFiles) -> None:
     assert refused(root, {"use": "af_xdp"}, transport={"interface": "enp0s4"}) == []
 
 
-def test_dpdk_needs_hugepages_beside_the_nic(host_files: HostFiles) -> None:
+@pytest.mark.parametrize(("elsewhere", "beside"), [(64, None), (64, 0), (0, 0)])
+def test_dpdk_needs_hugepages_beside_the_nic(host_files: HostFiles, elsewhere: int, beside: int | None) -> None:
     root = with_nics(host_files)
-    assert refused(root, {"use": "vfio"}, hugepages=[{"node": 0, "size": "2M", "count": 64}]) == [
+    pages = [{"node": node, "size": "2M", "count": n} for node, n in enumerate((elsewhere, beside)) if n is not None]
+    assert refused(root, {"use": "vfio"}, hugepages=pages) == [
         "enp0s4 can't be for VFIO, since node 1, which it is on, has no hugepages and DPDK keeps its packets there: "
         "add some in topology_hugepages."
     ]
 
 
-def test_dpdk_needs_hugepages_where_the_node_is_not_told(host_files: HostFiles) -> None:
+@pytest.mark.parametrize("pages", [[], [{"node": 0, "size": "2M", "count": 0}]])
+def test_dpdk_needs_hugepages_where_the_node_is_not_told(
+    host_files: HostFiles, pages: list[dict[str, int | str]]
+) -> None:
     root = with_nics(host_files, node=-1)
-    assert refused(root, {"use": "vfio"}, hugepages=[]) == [
+    assert refused(root, {"use": "vfio"}, hugepages=pages) == [
         "enp0s4 can't be for VFIO, since no node has hugepages and DPDK keeps its packets there: "
         "add some in topology_hugepages."
     ]
