@@ -9,7 +9,9 @@ short_description: Write a role's drop-in files, set its sysctls, and say what i
 description:
   - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
     The latter is compared as data.
-  - Removes a file that the role wrote earlier, as its fragment says, and no longer lists.
+  - Removes a file that the role wrote earlier, as its fragment says, and no longer lists. One that another role lists
+    by now is that role's.
+  - Removes a folder that wirebook made for such a file, once it is empty.
   - Gives sysctls their values in the running kernel where they are off, and reads them back.
   - Notes in the host's ledger what was there before the first change of files, of their units, and of sysctls.
 attributes:
@@ -126,7 +128,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.wirebook.node.plugins.module_utils.dropins import due, services
-from ansible_collections.wirebook.node.plugins.module_utils.dropins.files import File, fragment, left_over, wanted
+from ansible_collections.wirebook.node.plugins.module_utils.dropins.files import (
+    DESIRED,
+    File,
+    fragment,
+    left_over,
+    of_other_roles,
+    remove,
+    wanted,
+)
 from ansible_collections.wirebook.node.plugins.module_utils.dropins.values import (
     ValueRefusedError,
     is_same,
@@ -158,7 +168,7 @@ ARGUMENTS: dict[str, Any] = {
     "services": {"type": "list", "elements": "dict", "options": services.OPTIONS},
     "sysctls": {"type": "dict", "default": {}},
     "values": {"type": "dict", "default": {}},
-    "desired": {"type": "path", "default": "/etc/wirebook/desired.d"},
+    "desired": {"type": "path", "default": DESIRED},
     "ledger": {"type": "path", "default": str(FOLDER)},
     "due": {"type": "path", "default": str(due.FOLDER)},
 }
@@ -196,7 +206,8 @@ def main() -> None:
             msg=f"The files of role {arguments['role']} need a user or group that isn't there: {error.args[0]}."
         )
     state = fragment(arguments["role"], files, all_knobs(arguments), arguments["desired"])
-    stale = left_over(state.current(), files)
+    others = of_other_roles(arguments["role"], arguments["desired"], DESIRED)
+    stale = left_over(state.current(), files, others)
     # The fragment is written last: node-doctor must never ask for what isn't on the disk yet.
     off = [file for file in [*files, state] if not file.is_right()]
     restart = due.Due(arguments["role"], Path(arguments["due"]))
@@ -227,11 +238,12 @@ def main() -> None:
         diff += [{"before": f"{path} {found[path]}\n", "after": f"{path} {values[path]}\n"} for path in values]
         if not module.check_mode:
             written = [*map(sysctl_path, sysctls), *values]
-            note(Ledger.open(Path(arguments["ledger"])), arguments["role"], off, written)
+            ledger = Ledger.open(Path(arguments["ledger"]))
+            note(ledger, arguments["role"], off, written)
             if renewed:
                 restart.set()
             for path in stale:
-                path.unlink()
+                remove(path, ledger)
             for file in off:
                 file.write()
             for key, value in sysctls.items():

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..topology.cpus import parse_cpus
+
 
 class CannotProbeError(Exception):
     """The knob can't be read here; the text says why and becomes the reason of a NOT-RUN."""
@@ -102,17 +104,11 @@ class Host:
 
 
 def cpu_set(text: str) -> frozenset[int]:
-    """Return the CPUs of a kernel CPU list, "0-2,5", or of systemd's "0 1 2", as a set of numbers.
+    """Return the CPUs of a list of the kernel or of systemd; CannotProbeError: it is none.
 
     Lists that differ as text may be the same set (tuned#98). "(null)" is how the kernel prints an empty nohz_full.
     """
-    cpus: set[int] = set()
-    for part in text.replace(",", " ").split():
-        if part == "(null)":
-            continue
-        first, _, last = part.partition("-")
-        try:
-            cpus.update(range(int(first), int(last or first) + 1))
-        except ValueError:
-            raise CannotProbeError(f"'{text}' isn't a CPU list") from None
-    return frozenset(cpus)
+    try:
+        return parse_cpus(text.replace("(null)", ""))
+    except ValueError:
+        raise CannotProbeError(f"'{text}' isn't a CPU list") from None

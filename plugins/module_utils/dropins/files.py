@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..ledger.files import replace_file
+from ..ledger.store import Ledger
 
 FORMAT = 1
+DESIRED = "/etc/wirebook/desired.d"
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,33 @@ def fragment(role: str, files: list[File], knobs: list[dict[str, Any]], desired:
     return Fragment(Path(desired, f"{role}.json"), json.dumps(state, indent=1) + "\n", 0o644, 0, 0)
 
 
-def left_over(previous: str | None, files: list[File]) -> list[Path]:
-    """Return the files that the role's last fragment lists and this one doesn't."""
-    if previous is None:
-        return []
+def listed_in(text: str) -> list[Path]:
+    """Return the files that a fragment lists."""
     try:
-        listed = [Path(path) for path in json.loads(previous)["files"]]
+        return [Path(path) for path in json.loads(text)["files"]]
     except (ValueError, KeyError, TypeError):
         # A damaged fragment is mended by writing it anew; what it listed is lost either way.
         return []
-    kept = {file.path for file in files}
-    return [path for path in listed if path not in kept and path.exists()]
+
+
+def left_over(previous: str | None, files: list[File], others: set[Path]) -> list[Path]:
+    """Return the files that the role's last fragment lists, and that neither this one nor another role's does."""
+    if previous is None:
+        return []
+    kept = {file.path for file in files} | others
+    return [path for path in listed_in(previous) if path not in kept and path.exists()]
+
+
+def of_other_roles(role: str, *folders: str) -> set[Path]:
+    """Return the files that other roles list. A file that changes its role is written by the new one first."""
+    fragments = {path for folder in folders for path in Path(folder).glob("*.json") if path.stem != role}
+    return {path for fragment in fragments for path in listed_in(fragment.read_text())}
+
+
+def remove(path: Path, ledger: Ledger) -> None:
+    """Remove a file, and the folders that wirebook made for it where nothing else is in them."""
+    path.unlink()
+    for folder in path.parents:
+        if not ledger.made_folder(str(folder)) or any(folder.iterdir()):
+            return
+        folder.rmdir()

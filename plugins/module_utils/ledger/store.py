@@ -64,6 +64,11 @@ class Ledger:
         path = self.path("tree", folder)
         return path.exists() and json.loads(path.read_text())["before"] is None
 
+    def made_folder(self, key: str) -> bool:
+        """Whether a folder wasn't there before wirebook made it."""
+        path = self.path("folder", key)
+        return path.exists() and json.loads(path.read_text())["before"] is None
+
     def note(self, role: str, kind: str, key: str) -> None:
         """Write down what is there now, unless that was done before. To be called before the change."""
         if self.has(kind, key):

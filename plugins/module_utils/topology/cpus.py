@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+_SEPARATOR = re.compile(r"\s*,\s*|\s+")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def parse_cpus(text: str) -> frozenset[int]:
     """Return the CPUs of a list such as "0-2,5"; an empty text is the empty set.
 
-    Raises ValueError with a sentence for anything else.
+    Commas separate, or white space: systemd writes "0-2 5", and the kernel ends a list with a line's end. Raises
+    ValueError with a sentence for anything else.
     """
     cpus: set[int] = set()
-    for part in text.replace(" ", "").split(",") if text.strip() else []:
+    for part in _SEPARATOR.split(text.strip()) if text.strip() else []:
         match = _RANGE.fullmatch(part)
         if match is None:
             raise ValueError(f"'{text}' isn't a list of CPUs: write numbers and ranges, such as 2-3,6.")

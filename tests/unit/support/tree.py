@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wirebook.node.tests.unit.support.paths import ON_HOST, ROLES
+from ansible_collections.wirebook.node.tests.unit.support.paths import ON_HOST
 
-PROGRAM = ROLES / "node_doctor/files/node-doctor"
+PROGRAM = "import sys; from wirebook_node.programs.node_doctor import PROGRAM; sys.exit(PROGRAM.main())"
 
 
 class Tree:
@@ -32,7 +32,7 @@ class Tree:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, PROGRAM, "--root", str(self.root), *arguments],
+            [sys.executable, "-c", PROGRAM, "--root", str(self.root), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -98,6 +98,30 @@ def test_a_file_that_is_no_longer_listed_is_removed(host: Host) -> None:
     assert not (host.root / "y.conf").exists()
 
 
+def test_a_file_that_another_role_lists_by_now_stays(host: Host) -> None:
+    host.write({"x.conf": "one\n"})
+    (host.root / "desired.d/programs.json").write_text(json.dumps({"files": [str(host.root / "x.conf")]}))
+    assert host.write({})["changed_paths"] == [str(host.fragment)]
+    assert (host.root / "x.conf").read_text() == "one\n"
+    # Neither lists it: it goes.
+    host.write({"x.conf": "one\n"})
+    (host.root / "desired.d/programs.json").write_text(json.dumps({"files": []}))
+    host.write({})
+    assert not (host.root / "x.conf").exists()
+
+
+def test_a_folder_goes_with_its_last_file_if_wirebook_made_it(host: Host) -> None:
+    (host.root / "before").mkdir()
+    host.write({"made/below/x.conf": "one\n", "made/y.conf": "two\n", "before/z.conf": "three\n"})
+    host.write({"made/y.conf": "two\n"})
+    assert not (host.root / "made/below").exists()
+    assert (host.root / "made/y.conf").exists()
+    assert (host.root / "before").is_dir()
+    (host.root / "made/not-ours").write_text("")
+    host.write({})
+    assert list((host.root / "made").iterdir()) == [host.root / "made/not-ours"]
+
+
 def test_check_mode_writes_nothing_and_shows_the_difference(host: Host) -> None:
     host.write({"x.conf": "one\n", "y.conf": "two\n"})
     before = {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
+from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES
 from ansible_collections.wirebook.node.tests.unit.support.run_module import run_module
 from ansible_collections.wirebook.node.tests.unit.support.tree import Tree
 from wirebook_node.jitter.plot import plot
@@ -218,51 +215,3 @@ class TestTheVerdict:
     def test_a_damaged_result(self, tree: Tree) -> None:
         tree.write("/var/jitter/1.json", "{")
         assert tree.only()["reason"].startswith("/var/jitter/1.json can't be read")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="the command is root's")
-class TestTheCommand:
-    """In a mount namespace with settings of the test's own; what must not run is refused before anything is started."""
-
-    def run(self, root: Path, settings: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        for folder in ("etc", "lib", "overlay/etc", "overlay/lib"):
-            (root / folder).mkdir(parents=True)
-        (root / "etc/wirebook").mkdir()
-        (root / "etc/wirebook/jitter.json").write_text(json.dumps(settings))
-        (root / "lib/wirebook").mkdir()
-        (root / "lib/wirebook/wirebook_node").symlink_to(ROOT / "plugins/module_utils")
-        enter = """
-        set -eu
-        mount -t overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/overlay/etc" none /etc
-        mount -t overlay -o "lowerdir=/usr/local/lib,upperdir=$1/lib,workdir=$1/overlay/lib" none /usr/local/lib
-        shift
-        exec "$@"
-        """
-        within = ["unshare", "--mount", "sh", "-c", enter, "enter", str(root)]
-        if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
-            pytest.skip("mounting overlays in a namespace isn't allowed here")
-        command = [sys.executable, str(ROLE / "files/wirebook-jitter"), *arguments]
-        return subprocess.run([*within, *command], capture_output=True, text=True, check=False)
-
-    def settings(self, cpus: str) -> dict[str, Any]:
-        return {"cpus": cpus, "housekeeping": "0", "budgets_us": {"oslat": 20, "cyclictest": 20}}
-
-    def test_cpus_on_which_something_runs_are_refused_and_it_is_named(self, tmp_path: Path) -> None:
-        last = max(os.sched_getaffinity(0))
-        with subprocess.Popen(["taskset", "--cpu-list", str(last), "sleep", "60"]) as other:
-            time.sleep(0.5)
-            done = self.run(tmp_path, self.settings(str(last)), "--seconds=1")
-            other.kill()
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("wirebook-jitter: The CPUs aren't free: ")
-        # By its unit, where a service runs the tests.
-        assert f"sleep ({other.pid}) on {last}" in done.stderr or ".service on" in done.stderr
-
-    def test_only_isolated_cpus(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path, self.settings("2-3"), "--cpus=1")
-        assert done.returncode == 2
-        assert done.stderr == "wirebook-jitter: Only isolated CPUs are measured, and those are 2-3: change CPUS.\n"
-
-    def test_a_measurement_takes_time(self, tmp_path: Path) -> None:
-        done = self.run(tmp_path, self.settings("2-3"), "--seconds=0")
-        assert done.stderr == "wirebook-jitter: A measurement takes at least a second: change SECONDS.\n"

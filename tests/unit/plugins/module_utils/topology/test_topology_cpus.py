@@ -10,13 +10,25 @@ from ansible_collections.wirebook.node.plugins.module_utils.topology.cpus import
 
 @pytest.mark.parametrize(
     ("text", "cpus"),
-    [("", set()), ("  ", set()), ("3", {3}), ("2-3", {2, 3}), ("0-2, 5,7-8", {0, 1, 2, 5, 7, 8}), ("4,4", {4})],
+    [
+        ("", set()),
+        ("  ", set()),
+        ("3", {3}),
+        ("2-3", {2, 3}),
+        ("0-2, 5,7-8", {0, 1, 2, 5, 7, 8}),
+        ("4,4", {4}),
+        # As the kernel and systemd write them.
+        ("0-1,4\n", {0, 1, 4}),
+        ("\n", set()),
+        ("0-1 3", {0, 1, 3}),
+        ("1 2\t3", {1, 2, 3}),
+    ],
 )
 def test_a_list_is_a_set_of_numbers(text: str, cpus: set[int]) -> None:
     assert parse_cpus(text) == cpus
 
 
-@pytest.mark.parametrize("text", ["N", "all", "2-", "-2", "3-2", "2,,3", "0x3", "1:2", "2-3/2"])
+@pytest.mark.parametrize("text", ["N", "all", "2-", "-2", "3-2", "2,,3", "0x3", "1:2", "2-3/2", "1 - 3", "2-3,", ",2"])
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"isn't a list of CPUs: .*\.$"):
         parse_cpus(text)

@@ -1,0 +1,75 @@
+"""The gate that feeds wait for, with commands that say what linuxptp says."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from ansible_collections.wirebook.node.plugins.module_utils.programs import clock
+
+from .conftest import FakeHost
+
+Captured = pytest.CaptureFixture[str]
+PMC = """
+looks=$(cat {folder}/looks 2>/dev/null || echo 0); echo $((looks + 1)) > {folder}/looks
+case "$4" in
+*PORT_DATA_SET*) [ $looks -lt {listening} ] && s=LISTENING || s=SLAVE; printf '\\t\\tportState  %s\\n' $s ;;
+*TIME_STATUS_NP*) printf '\\t\\tmaster_offset  {offset}\\n' ;;
+esac
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "SECONDS_BETWEEN_LOOKS", 0.01)
+
+
+def ask(host: FakeHost, *, gate: str, listening: int = 0, offset: int = 0, seconds: float = 0.2) -> None:
+    """Write the gate's configuration and a pmc that says LISTENING at its first looks."""
+    wanted = {"mode": "ptp-software", "interface": "x", "budget_ns": 1000, "system_budget_ns": 1}
+    host.write("/etc/wirebook/clock.json", json.dumps(wanted | {"gate": gate, "gate_seconds": seconds}))
+    host.install("pmc", PMC.format(folder=host.root, listening=listening, offset=offset))
+
+
+def run(*arguments: str) -> int:
+    return clock.PROGRAM.main(arguments)
+
+
+def test_the_gate_holds_until_ptp4l_follows_a_grandmaster(host: FakeHost, capsys: Captured) -> None:
+    ask(host, gate="hold", listening=4)
+    assert run("gate") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "<4>waiting for the clock: ptp4l is LISTENING, not SLAVE"
+    assert told[-1].startswith("the clock is good after")
+    # Four looks that weren't good, then three in a row, each of two questions.
+    assert host.read("/looks").strip() == "10"
+
+
+def test_a_gate_that_only_warns_opens_after_its_time(host: FakeHost, capsys: Captured) -> None:
+    ask(host, gate="warn", offset=1001)
+    assert run("gate") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "<4>the feeds start with a clock that isn't good: the clock that ptp4l steers is 1001 ns off, and may be 1000"
+    )
+
+
+def test_settling_has_its_own_time_whatever_the_gates_policy_is(host: FakeHost) -> None:
+    ask(host, gate="warn", listening=8, seconds=0)
+    assert run("settle", "60") == 0
+    ask(host, gate="hold", offset=1001)
+    assert run("settle", "0") == 1
+
+
+def test_a_phc_is_waited_for(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def appear(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            host.path("/sys/class/net/eth4/device/ptp/ptp0").mkdir(parents=True)
+
+    monkeypatch.setattr(time, "sleep", appear)
+    assert run("wait-phc", "eth4") == 0
+    assert len(waited) == 3
