@@ -208,6 +208,10 @@ PACKAGES_test := shellcheck tshark podman runc mmdebstrap debian-archive-keyring
 	@$(PIP) install --require-hashes --requirement $<
 	@touch $@
 
+.PHONY: manuals
+manuals: .venv/pyvenv.cfg collection ## write the manual pages of the on-host programs anew, from what they say of their arguments
+	@python tools/manual-pages
+
 .PHONY: requirements
 requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the newest versions that requirements/*.in allow
 	@cd requirements && for set in controller app build test bench; do \

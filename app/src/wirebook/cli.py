@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and words[0] == "--version":
         words.sort(key="--verbose".__ne__)  # it leaves at once, and must know before how much to say
     try:
-        options = _parser().parse_args(words)
+        options = command_parser().parse_args(words)
         _log_to_stderr(options.verbose)
         code: int = options.run(options)
         sys.stdout.flush()
@@ -47,7 +47,8 @@ def _log_to_stderr(verbose: bool) -> None:
         logging.getLogger("picows").setLevel(logging.ERROR)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(
         prog="wirebook",
         description="Order books from exchange feeds: WebSocket in, multicast out, top of book in shared memory.",

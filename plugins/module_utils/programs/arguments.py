@@ -39,7 +39,7 @@ def interface(text: str) -> str:
 
 def whole_number(text: str) -> int:
     """Return a number from 0 on."""
-    if not (text.isascii() and text.isdecimal()):
+    if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' isn't a whole number")
     return int(text)
 

@@ -19,7 +19,7 @@ import json, sys
 from ansible.plugins.loader import init_plugin_loader
 from ansible_collections.wirebook.node.tests.unit.support.render_roles import ROLES, Role
 init_plugin_loader()
-(call,) = Role(ROLES / "programs").render({})
+(call,) = Role(ROLES / "programs").render("dropins", {})
 json.dump(call["files"], sys.stdout)
 """
 # For the controller, which writes the manual pages by it.

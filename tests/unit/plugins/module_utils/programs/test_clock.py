@@ -21,8 +21,21 @@ esac
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "SECONDS_BETWEEN_LOOKS", 0.01)
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how long was waited after each look; in truth it is a hundredth, and not for ever."""
+    looks: list[float] = []
+    sleep = time.sleep
+
+    def wait(seconds: float) -> None:
+        if seconds != clock.SECONDS_BETWEEN_LOOKS:  # it is a subprocess that is waited for
+            sleep(seconds)
+            return
+        looks.append(seconds)
+        assert len(looks) < 200, "it waits for ever"
+        sleep(seconds / 100)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    return looks
 
 
 def ask(host: FakeHost, *, gate: str, listening: int = 0, offset: int = 0, seconds: float = 0.2) -> None:
@@ -60,6 +73,16 @@ def test_settling_has_its_own_time_whatever_the_gates_policy_is(host: FakeHost) 
     assert run("settle", "60") == 0
     ask(host, gate="hold", offset=1001)
     assert run("settle", "0") == 1
+
+
+def test_the_good_looks_have_to_follow_each_other(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, looks: list[float]
+) -> None:
+    ask(host, gate="hold")
+    reasons = iter(["", "", "the clock is off", "", "", ""])
+    monkeypatch.setattr(clock, "why_not", lambda _: next(reasons))
+    assert run("settle", "60") == 0
+    assert looks == [1.0] * 6
 
 
 def test_a_phc_is_waited_for(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,27 @@ def test_a_value_that_the_kernel_refuses_and_a_file_that_it_has_not(
         "wirebook-hugepages: this kernel has no /sys/kernel/mm/none: take it out of the inventory; "
         f"{POLICY} can't be set to sometimes (Invalid argument): choose another value in the inventory.\n"
     )
+
+
+def test_memory_is_moved_together_for_pages_only(
+    memory: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    memory.write("/etc/wirebook/hugepages.conf", f"{POLICY} never\n")
+    write = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, text: 0 if path.name == "enabled" else write(path, text))
+    assert run() == 1
+    assert f"{POLICY} is madvise instead of never: " in capsys.readouterr().err
+    assert memory.read("/proc/sys/vm/compact_memory") == ""
+
+
+def test_what_was_begun_is_finished_though_nobody_reads(memory: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.write("/etc/wirebook/hugepages.conf", f"{POLICY} never\n{PAGES} 192\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert run() == 0
+    assert (memory.read(POLICY), memory.read(PAGES)) == ("never\n", "192\n")
 
 
 @pytest.mark.parametrize("line", ["one", f"{PAGES} 192 193", "/etc/passwd 192"])
