@@ -127,7 +127,7 @@ lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.
 	@$(MYPY) $(PYTHON_SCRIPTS)
 	@$(MYPY) $(TWIN_PYTHON)
 	@cython-lint --max-line-length 120 app/src
-	@echo "shellcheck" && shellcheck $(SHELL_SCRIPTS)
+	@echo "shellcheck, the list of mutants" && shellcheck $(SHELL_SCRIPTS) && tools/mutants --list >/dev/null
 
 unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.wirebook ## units: the engine's, and the collection's plugins and roles (seconds)
 	@$(PYTEST) --rootdir=app --ignore=app/tests/integration app/tests
