@@ -117,7 +117,7 @@ TWIN_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/t
 MYPY := MYPYPATH=.cache/collections:.cache/on-host mypy --strict --no-error-summary --scripts-are-modules --follow-untyped-imports --untyped-calls-exclude=ansible
 NODE := ansible_collections.wirebook.node
 
-.PHONY: lint unit integration fuzz mutants molecule twin twin-full test
+.PHONY: lint unit integration clients fuzz mutants molecule twin twin-full test
 lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
 	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
 	@ansible-inventory -i inventory/example --list >/dev/null
@@ -136,6 +136,19 @@ unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.
 
 integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
+
+# Python 3.13 by that name, or behind pyenv's shims.
+CLIENTS_PYTHON ?= python3.13
+.cache/clients/.made: requirements/clients.txt | .cache
+	@PYENV_VERSION=3.13 $(CLIENTS_PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "The clients need Python 3.13 with its venv module: name one with make clients CLIENTS_PYTHON=..." >&2; exit 2; }
+	@echo "Installing requirements/clients.txt into .cache/clients"
+	@rm -rf .cache/clients && PYENV_VERSION=3.13 $(CLIENTS_PYTHON) -m venv .cache/clients
+	@.cache/clients/bin/python -m pip --quiet --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
+
+clients: .venv/.requirements-test .venv/.wirebook .cache/clients/.made ## other makers' clients (ccxt, cryptofeed, ...) at the simulated venues
+	@$(PYTEST) --rootdir=app app/tests/integration/clients
 
 # The engine once more, in a folder of its own: a build with sanitizers is for nothing else.
 SANITIZED := .cache/sanitized
@@ -217,4 +230,5 @@ requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the ne
 	@cd requirements && for set in controller app build test bench; do \
 		uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.11 $$set.in --output-file $$set.txt; \
 	done; \
-	uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.13 bench-cryptofeed.in --output-file bench-cryptofeed.txt
+	uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.13 bench-cryptofeed.in --output-file bench-cryptofeed.txt; \
+	uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.13 clients.in --output-file clients.txt

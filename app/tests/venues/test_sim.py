@@ -248,3 +248,68 @@ class Client:
             if isinstance(want, WantSnapshot):
                 path = self.venue.snapshot_path(self.follower.instruments[want.symbol].name)
                 self.follower.snapshot(want.symbol, self.exchange.rest(path, self.books)[1], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"), [("bybit-spot", 1), ("bybit-linear", 50), ("kraken", 10), ("kraken", 25), ("kraken", 100)]
+)
+def test_fewer_levels_are_the_best_ones_after_every_message(name: str, depth: int) -> None:
+    """By the venue's own rule for clients: Kraken's cut off what is pushed out, Bybit's are told. Ids have no gap."""
+    venue, tape = get(name), synthetic(name, 1, 100, 6)
+    exchange = exchange_of(name, tape.scales)
+    ((symbol, start),) = tape.snapshots.items()
+    books = {symbol: ReferenceBook(start)}
+    exchange.books = books
+    subscription = exchange.connect(venue.connect_path())
+    assert subscription is not None
+    request = venue.subscriptions([symbol])[0].replace(b"orderbook.200", b"orderbook.%d" % depth)
+    answers = exchange.request(subscription, request.replace(b'"depth":1000', b'"depth":%d' % depth), books)
+    held: list[dict[str, str]] = [{}, {}]
+    ids: list[int] = []
+
+    def hear(raw: bytes) -> None:
+        message = venue.decode(raw)
+        if isinstance(message, Depth | Snapshot):
+            ids.append(message.last)
+            for side, levels in enumerate((message.bids, message.asks)):
+                if isinstance(message, Snapshot):
+                    held[side].clear()
+                held[side].update((price, quantity) for price, quantity, *_ in levels)
+                for price in [price for price, quantity in held[side].items() if float(quantity) == 0]:
+                    del held[side][price]
+                if name == "kraken":
+                    for price in sorted(held[side], key=float, reverse=side == 0)[depth:]:
+                        del held[side][price]
+
+    for answer in answers:
+        hear(answer)
+    told = 0
+    for item in itertools.islice(tape.play(), 500):
+        assert not isinstance(item.message, bytes)
+        if not isinstance(item.message, Depth):
+            continue
+        books[symbol].apply(item.message)
+        raw = exchange.deliver(subscription, exchange.encode(item.message, books[symbol]), symbol)
+        if raw is not None:
+            told += 1
+            hear(raw)
+        assert [sorted(side.items()) for side in held] == [sorted(side) for side in books[symbol].levels(depth)]
+    assert 50 < told < 500
+    if name != "kraken":
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@pytest.mark.parametrize("path", ["/public/stream", "/public/ws/ausdt@depth", "/market/stream", "/stream"])
+def test_usdm_streams_by_their_routed_paths(path: str) -> None:
+    assert exchange_of("binance-usdm", {}).connect(path) is not None
+    assert (exchange_of("binance", {}).connect(path) is None) == (path != "/stream")
+
+
+@pytest.mark.parametrize("name", ["bybit-spot", "kraken"])
+def test_a_depth_that_the_venue_does_not_have_is_refused(name: str) -> None:
+    venue, exchange = get(name), exchange_of(name, synthetic(name, 1, 100, 6).scales)
+    request = venue.subscriptions(list(exchange.scales))[0]
+    subscription = Subscription(set())
+    (answer,) = exchange.request(subscription, request.replace(b".200.", b".7.").replace(b":1000", b":7"), {})
+    assert isinstance(venue.decode(answer), Refused)
+    assert subscription.streams == set()

@@ -64,11 +64,14 @@ class BinanceExchange(Exchange):
     def connect(self, target: str) -> Subscription | None:
         """The subscription that a WebSocket path stands for, None if there is nothing at that path."""
         parts = urlsplit(target)
-        if parts.path == "/stream":
+        path = parts.path
+        if self._api == "/fapi/v1":  # USD-M's streams are routed, the old paths still work
+            path = path.removeprefix("/public").removeprefix("/market")
+        if path == "/stream":
             names = parse_qs(parts.query).get("streams", [""])[-1]
             return Subscription({name for name in names.split("/") if name})
-        if parts.path == "/ws" or parts.path.startswith("/ws/"):
-            return Subscription({name for name in parts.path[4:].split("/") if name}, wrapped=False)
+        if path == "/ws" or path.startswith("/ws/"):
+            return Subscription({name for name in path[4:].split("/") if name}, wrapped=False)
         return None
 
     def request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:  # noqa: ARG002
@@ -116,10 +119,13 @@ class BinanceExchange(Exchange):
         end = raw.find(b'"', len(_STREAM))
         if not raw.startswith(_STREAM):
             return None
-        wanted = {_unpaced(stream) for stream in subscription.streams}
-        if _unpaced(raw[len(_STREAM) : end].decode()) not in wanted:
+        wanted = {_unpaced(stream): stream for stream in subscription.streams}
+        stream = wanted.get(_unpaced(raw[len(_STREAM) : end].decode()))
+        if stream is None:
             return None
-        return raw if subscription.wrapped else raw[raw.index(b'"data":', end) + 7 : -1]
+        if not subscription.wrapped:
+            return raw[raw.index(b'"data":', end) + 7 : -1]
+        return _STREAM + stream.encode() + raw[end:]  # by the name that it was asked for
 
     def notice(self, subscription: Subscription) -> bytes:
         """The event that announces the end of all connections."""

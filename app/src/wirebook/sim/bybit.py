@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +11,11 @@ import orjson
 
 from wirebook.sim.exchange import Books, InBand, Subscription, assets, query_of, step
 from wirebook.sim.reference import ReferenceBook
+from wirebook.sim.window import Window
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _DEPTH = 200
+_TOPIC = re.compile(rb'"topic":"orderbook\.\d+\.')
 _CATEGORIES = ("spot", "linear", "inverse", "option")
 
 
@@ -21,6 +24,7 @@ class BybitExchange(InBand):
 
     pattern = "SYN{}USDT"
     most_levels = 150
+    depths = (1, 50, 200, 1000)
 
     def __init__(self, scales: Mapping[str, Scale], category: str) -> None:
         super().__init__(scales)
@@ -75,21 +79,42 @@ class BybitExchange(InBand):
             return [b'{"success":true,"ret_msg":"pong","conn_id":"sim","op":"ping"}']
         if op not in ("subscribe", "unsubscribe"):
             return [self.refusal(f"unknown op {op}")]
-        names = [topic.split(".")[2] for topic in message["args"]]
-        return self.change(
-            subscription, op == "subscribe", names, books,
-            lambda _: orjson.dumps({"success": True, "ret_msg": "", "conn_id": "sim", "op": op}),
-        )  # fmt: skip
+        echo = {"req_id": message["req_id"]} if "req_id" in message else {}
+        answers = [orjson.dumps({"success": True, "ret_msg": "", "conn_id": "sim", "op": op, **echo})]
+        topics = [(topic, *topic.split(".")) for topic in message["args"]]
+        for topic, kind, depth, name in topics:
+            if kind != "orderbook" or int(depth) not in self.depths or name not in self.scales:
+                return [self.refusal(f"error:handler not found,topic:{topic}")]  # the whole request is refused
+        for _, _, depth, name in topics:
+            answers += self.change(subscription, op == "subscribe", [name], books, None, int(depth))
+        return answers
 
     def refusal(self, why: str) -> bytes:
         """The answer to what can't be done."""
         return orjson.dumps({"success": False, "ret_msg": why, "conn_id": "sim", "op": "subscribe"})
 
-    def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:  # noqa: ARG002
+    def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
         """The message of a whole book."""
-        # What was made up has numbers of its own; a recording has the venue's.
-        number = self._numbers.get(name, book.last)
-        return self._message("snapshot", name, number, 0, *book.levels(_DEPTH))
+        depth = subscription.depths.get(name, _DEPTH)
+        return self._message("snapshot", name, self.last_id(name, book), 0, *book.levels(depth), depth)
+
+    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None) -> bytes | None:
+        """The message under the topic that was subscribed to."""
+        message = super().deliver(subscription, raw, instrument)
+        depth = subscription.depths.get(instrument or "", _DEPTH)
+        if message is None or depth == _DEPTH or message is not raw:
+            return message
+        return _TOPIC.sub(b'"topic":"orderbook.%d.' % depth, message, count=1)
+
+    def last_id(self, name: str, book: ReferenceBook) -> int:
+        """What was made up has numbers of its own; a recording has the venue's."""
+        return self._numbers.get(name, book.last)
+
+    def part(self, name: str, window: Window, bids: Levels, asks: Levels) -> bytes:
+        """The change of a book with fewer levels: each depth has numbers of its own. One level comes whole."""
+        if window.depth == 1:
+            return self._message("snapshot", name, window.number, 0, *self.books[name].levels(1), 1)
+        return self._message("delta", name, window.number, 0, bids, asks, window.depth)
 
     def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
         """403 for an address with too many requests, which lasts for ten minutes; `retCode` 10006 else."""
@@ -110,11 +135,13 @@ class BybitExchange(InBand):
         self._numbers[message.instrument] = number
         return self._message("delta", message.instrument, number, message.exchange_ns, message.bids, message.asks)
 
-    def _message(self, kind: str, name: str, number: int, exchange_ns: int, bids: Levels, asks: Levels) -> bytes:
+    def _message(
+        self, kind: str, name: str, number: int, exchange_ns: int, bids: Levels, asks: Levels, depth: int = _DEPTH
+    ) -> bytes:
         milliseconds = exchange_ns // 1_000_000
         return orjson.dumps(
             {
-                "topic": f"orderbook.{_DEPTH}.{name}",
+                "topic": f"orderbook.{depth}.{name}",
                 "type": kind,
                 "ts": milliseconds,
                 "data": {"s": name, "b": bids, "a": asks, "u": number, "seq": number},

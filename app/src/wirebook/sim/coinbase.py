@@ -126,7 +126,8 @@ class CoinbaseExchange(InBand):
 
     def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None) -> bytes | None:
         """The message with its number on the connection."""
-        return self._numbered(subscription, raw) if instrument in subscription.streams else None
+        message = super().deliver(subscription, raw, instrument)
+        return None if message is None else self._numbered(subscription, message)
 
     def _numbered(self, subscription: Subscription, raw: bytes) -> bytes:
         number, subscription.sent = subscription.sent, subscription.sent + 1

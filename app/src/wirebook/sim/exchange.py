@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from wirebook.sim.reference import ReferenceBook
-from wirebook.venues.base import Depth, Scale, Ticker
+from wirebook.sim.window import Window
+from wirebook.venues.base import Depth, Levels, Scale, Snapshot, Ticker
 
 Books = Mapping[str, ReferenceBook]
 
@@ -20,6 +21,10 @@ class Subscription:
         """Instruments; on Binance, stream names."""
         self.wrapped = wrapped
         """Messages come in a wrapper that names their stream."""
+        self.depths: dict[str, int] = {}
+        """Instrument → how many levels a side were asked for, where that can be said."""
+        self.windows: dict[str, Window] = {}
+        """Instruments that were subscribed to with fewer levels than the venue knows."""
         self.channels: set[str] = set()
         """Channels that are not about books."""
         self.sent = 0
@@ -43,6 +48,8 @@ class Exchange(ABC):
     def __init__(self, scales: Mapping[str, Scale]) -> None:
         self.scales = dict(scales)
         """The instruments and their decimals as the venue defines them now."""
+        self.books: Books = {}
+        """The venue's books as they are."""
         self.halted: set[str] = set()
         """Instruments whose trading rests."""
         self._ids_from: dict[str, int] = {}
@@ -106,6 +113,10 @@ class InBand(Exchange):
 
     path: str
     """Of the WebSocket."""
+    depths: tuple[int, ...] = ()
+    """Levels a side that may be asked for, fewest first; the last ones are all that a made-up book has."""
+    tells_leaving = True
+    """A level that better ones push out of a subscription's depth is deleted by the venue."""
 
     def connect(self, target: str) -> Subscription | None:
         """A connection that has asked for nothing yet."""
@@ -120,9 +131,12 @@ class InBand(Exchange):
 
     def change(
         self, subscription: Subscription, subscribe: bool, names: list[str], books: Books,
-        answer: Callable[[str], bytes] | None,
+        answer: Callable[[str], bytes] | None, depth: int = 0,
     ) -> list[bytes]:  # fmt: skip
-        """Carry out a subscription: an answer for each name, if the venue gives one, and the books asked for."""
+        """Carry out a subscription: an answer for each name, if the venue gives one, and the books asked for.
+
+        `depth`: how many levels a side, 0 for all.
+        """
         answers: list[bytes] = []
         for name in names:
             if name not in self.scales:
@@ -132,11 +146,39 @@ class InBand(Exchange):
                 answers.append(answer(name))
             if not subscribe:
                 subscription.streams.discard(name)
+                subscription.windows.pop(name, None)
                 continue
             subscription.streams.add(name)
+            subscription.windows.pop(name, None)
+            subscription.depths[name] = depth
+            if 0 < depth <= self.most_levels:
+                # a recording's book comes with the stream: it is empty before
+                book = books.get(name) or ReferenceBook(Snapshot(name, 0, 0, [], []))
+                subscription.windows[name] = Window(depth, book, self.last_id(name, book), self.tells_leaving)
             if name in books:
                 answers.append(self.snapshot(subscription, name, books[name]))
         return answers
+
+    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None) -> bytes | None:
+        """The message; of a book with fewer levels, what has changed among these."""
+        if instrument is None or instrument not in subscription.streams:
+            return None
+        window = subscription.windows.get(instrument)
+        if window is None:
+            return raw
+        bids, asks = window.change(self.books[instrument])
+        if not bids and not asks:
+            return None
+        window.number += 1
+        return self.part(instrument, window, bids, asks)
+
+    def last_id(self, name: str, book: ReferenceBook) -> int:
+        """The id of a snapshot."""
+        return self.told_id(name, book.last)
+
+    def part(self, name: str, window: Window, bids: Levels, asks: Levels) -> bytes:  # noqa: ARG002
+        """The message of a change of a book with fewer levels."""
+        raise LookupError(f"this simulation has no books of {window.depth} levels")
 
     @abstractmethod
     def _request(self, subscription: Subscription, text: bytes, books: Books) -> list[bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 from zlib import crc32
@@ -12,7 +13,8 @@ import orjson
 
 from wirebook.sim.exchange import Books, InBand, Subscription, query_of, step
 from wirebook.sim.reference import ReferenceBook
-from wirebook.venues.base import Depth, Levels, Ticker
+from wirebook.sim.window import Window
+from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _CHECKED_LEVELS = 10
 _DEPTH = 1000
@@ -28,6 +30,13 @@ class KrakenExchange(InBand):
     pattern = "SYN{}/USD"
     path = "/v2"
     most_levels = 800
+    depths = (10, 25, 100, 500, 1000)
+    tells_leaving = False
+
+    def __init__(self, scales: Mapping[str, Scale]) -> None:
+        super().__init__(scales)
+        self._time_ns = 0
+        """Of the last event."""
 
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:  # noqa: ARG002
         """The list of all pairs."""
@@ -92,11 +101,14 @@ class KrakenExchange(InBand):
             return [answer, self._pairs("snapshot", self.scales)] if subscribe else [answer]
         if params["channel"] != "book":
             return [self.refusal(f"this simulation has no channel {params['channel']}")]
-        depth = params.get("depth", 10)
+        depth = params.get("depth", self.depths[0])
+        if depth not in self.depths:
+            return [self.refusal("Depth not valid")]
         result = {"channel": "book", "depth": depth, "snapshot": True}
         return self.change(
             subscription, subscribe, params["symbol"], books,
             lambda name: orjson.dumps({"method": method, "result": {**result, "symbol": name}, **times}),
+            depth,
         )  # fmt: skip
 
     def refusal(self, why: str) -> bytes:
@@ -123,14 +135,19 @@ class KrakenExchange(InBand):
         """A pair's definition anew, for those who subscribed to the channel `instrument`."""
         return self._pairs("update", [name]) if "instrument" in subscription.channels else None
 
-    def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:  # noqa: ARG002
+    def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
         """The message of a whole book."""
-        return self._message("snapshot", name, *book.levels(_DEPTH), book)
+        return self._message("snapshot", name, *book.levels(subscription.depths.get(name, _DEPTH)), book)
+
+    def part(self, name: str, window: Window, bids: Levels, asks: Levels) -> bytes:  # noqa: ARG002
+        """The change of a book with fewer levels; the checksum is of the best ten, whatever was subscribed to."""
+        return self._message("update", name, bids, asks, self.books[name])
 
     def encode(self, message: Depth | Ticker, book: ReferenceBook) -> bytes:
         """An update; there are no tickers on this channel."""
         if isinstance(message, Ticker):
             return b""
+        self._time_ns = message.exchange_ns
         return self._message("update", message.instrument, message.bids, message.asks, book)
 
     def _message(self, kind: str, name: str, bids: Levels, asks: Levels, book: ReferenceBook) -> bytes:
@@ -138,7 +155,7 @@ class KrakenExchange(InBand):
         sides = [",".join(f'{{"price":{price},"qty":{quantity}}}' for price, quantity in side) for side in (bids, asks)]
         return (
             f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{name}","bids":[{sides[0]}],"asks":[{sides[1]}],'
-            f'"checksum":{_checksum(book)}}}]}}'
+            f'"checksum":{_checksum(book)},"timestamp":"{_rfc3339(self._time_ns)}"}}]}}'
         ).encode()
 
 
@@ -153,6 +170,11 @@ def _legacy(asset: str) -> str:
 
 def _asset(name: str) -> dict[str, Any]:
     return {"aclass": "currency", "altname": name, "decimals": 10, "display_decimals": 5, "status": "enabled"}
+
+
+def _rfc3339(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06}Z"
 
 
 def _status(system: str) -> bytes:

@@ -92,7 +92,7 @@ class Market:
         bids = _side(message.bids)
         if not self._scenario.holds(kind, name):
             del self._crossing[name]
-            bids.update({held: "0"} if held else {})
+            bids.update({held: _zero(message)} if held else {})
             return _with(message, bids, _side(message.asks))
         after = book.copy()
         after.apply(message)
@@ -101,8 +101,8 @@ class Market:
             return message
         price = self._far_above(ask[0], name) if kind == "crossed" else ask[0]
         if price != held:  # the best ask has moved
-            bids.update({held: "0"} if held else {})
-            bids[price] = "1"
+            bids.update({held: _zero(message)} if held else {})
+            bids[price] = _zero(message).replace("0", "1", 1)
             self._crossing[name] = (kind, price)
         return _with(message, bids, _side(message.asks))
 
@@ -161,6 +161,12 @@ def _sized(quantity: str, first: int, now: int) -> str:
     if now > first:
         return _spelled(Decimal(quantity) + Decimal(3).scaleb(-now), quantity, first, now)
     return _spelled(_rounded(Decimal(quantity), now, ROUND_CEILING), quantity, first, now)
+
+
+def _zero(message: Depth) -> str:
+    """No quantity, as the venue writes it."""
+    quantity = next(level[1] for side in (message.bids, message.asks) for level in side)
+    return f"{0:.{len(quantity.partition('.')[2])}f}"
 
 
 def _rounded(value: Decimal, decimals: int, how: str) -> Decimal:

@@ -183,6 +183,7 @@ class Server:
         sent = 0
         began = turn = time.monotonic()
         first_ns: int | None = None
+        self.exchange.books = self.books
         market = Market(self.exchange, self.books, self.scenario)
         late = _Late(self._say)
         for item in self._tape.play():
