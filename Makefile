@@ -40,10 +40,11 @@ plan: .venv/.requirements-controller collection .cache/packages-controller ## dr
 	$(need_host)
 	@$(PLAY) playbooks/plan.yml --limit $(HOST)
 
+# TAGS="ROLE ..." runs these roles only.
 deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
 	$(need_host)
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
-	@$(PLAY) playbooks/deploy.yml --limit $(HOST)
+	@$(PLAY) playbooks/deploy.yml --limit $(HOST) $(if $(TAGS),--tags '$(subst $() ,$(,),$(strip $(TAGS)))')
 
 verify: .venv/.requirements-controller collection .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
 	$(need_host)
