@@ -5,12 +5,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
-from wirebook.core.atomics cimport pause
-from wirebook.core.books cimport Books, books_apply
-from wirebook.core.clock cimport steady_ns
-from wirebook.core.engine cimport Engine
-from wirebook.core.ring cimport Ring, RingMemory, ring_claim, ring_peek, ring_publish, ring_ready, ring_release
-from wirebook.core.transport cimport Received, Receiver
+from wirebook.core.base.atomics cimport pause
+from wirebook.core.base.clock cimport steady_ns
+from wirebook.core.base.ring cimport Ring, RingMemory, ring_claim, ring_peek, ring_publish, ring_ready, ring_release
+from wirebook.core.books.books cimport Books, books_apply
+from wirebook.core.engine.engine cimport Engine
+from wirebook.core.transport.base cimport Received, Receiver
 
 
 cdef inline uint64_t thread_ns() noexcept nogil:

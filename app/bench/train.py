@@ -7,11 +7,12 @@ from pathlib import Path
 
 from bench import workloads
 from wirebook import venues
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketView, MarketWriter
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.view import MarketView
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.wire.packet import Encoder
+from wirebook.core.wire.records import Batch
 from wirebook.replay import replay
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wirebook import capture, venues
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch, Flag, Kind
+from wirebook.core.wire.packet import Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues.base import Depth, Instrument, Snapshot
 from wirebook.venues.follower import BookFollower
 from wirebook.venues.learn import learn

@@ -33,13 +33,13 @@ sys.path.insert(0, str(environments.APP / "tests"))
 import hot
 from integration.namespaces import RECEIVE_MERGING, TRANSMIT_SPLITTING, Lan, reason_not_to, set_offload
 
-from wirebook.core import steer
-from wirebook.core.af_xdp import AfXdpReceiver
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch, Kind
-from wirebook.core.transport import Endpoint, Receiver
-from wirebook.core.udp import UdpReceiver
-from wirebook.core.xsk import XskSocket
+from wirebook.core.transport.af_xdp.program import Program
+from wirebook.core.transport.af_xdp.receiver import AfXdpReceiver
+from wirebook.core.transport.af_xdp.socket import XskSocket
+from wirebook.core.transport.base import Endpoint, Receiver
+from wirebook.core.transport.udp import UdpReceiver
+from wirebook.core.wire.packet import Encoder
+from wirebook.core.wire.records import Batch, Kind
 
 GROUP, PORT = "239.192.7.1", 17001
 BURST = 1024
@@ -56,8 +56,8 @@ class Granted:
     mode = "native"
 
     def __init__(self, lan: Lan, xsk: int) -> None:
-        with resources.as_file(resources.files("wirebook.core") / "steer.bpf.o") as path:
-            program = steer.Program(path, [(GROUP, PORT, 0)])
+        with resources.as_file(resources.files("wirebook.core.transport.af_xdp") / "steer.bpf.o") as path:
+            program = Program(path, [(GROUP, PORT, 0)])
         program.give(0, xsk)
         with lan.inside(lan.right):
             self._link = program.attach(socket.if_nametoindex(lan.right), self.mode)

@@ -10,7 +10,7 @@ import numpy as np
 from bench import floor, ringrun
 from bench.subjects import Laps
 from bench.workloads import BURST, PACKET_RECORDS, SLOT_BYTES, Workload, packed
-from wirebook.core.packet import Encoder
+from wirebook.core.wire.packet import Encoder
 
 
 class Tree:

@@ -14,15 +14,15 @@ from bench import floor, ringrun
 from bench.subjects import Laps
 from bench.workloads import BURST, PACKET_RECORDS, SLOT_BYTES, Workload, packed
 from wirebook import venues
-from wirebook.core import books as core_books
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch
-from wirebook.core.ring import Ring, ring_bytes
-from wirebook.core.scan import DepthScanner
-from wirebook.core.steady import BookSink
+from wirebook.core.base.memory import Arena
+from wirebook.core.base.ring import Ring, ring_bytes
+from wirebook.core.books import books as core_books
+from wirebook.core.decode.binance import BinanceScanner
+from wirebook.core.decode.chain import BookSink
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.wire.packet import Encoder
+from wirebook.core.wire.records import Batch
 from wirebook.venues.base import Instrument
 from wirebook.venues.follower import BookFollower
 
@@ -111,7 +111,7 @@ class Scan(_Messages):
         """Nanoseconds a level."""
         books = core_books.Books(1, Arena(floor.ARENA_BYTES))
         batch = Batch(1 << 13)
-        scan, apply, clear = DepthScanner([self._instrument]).scan, books.apply, batch.clear
+        scan, apply, clear = BinanceScanner([self._instrument]).scan, books.apply, batch.clear
         start = thread_time_ns()
         for raw in self._events:
             scan(raw, batch, 1)

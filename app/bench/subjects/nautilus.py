@@ -13,7 +13,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
 from bench.workloads import Workload
-from wirebook.core.records import Flag, Kind
+from wirebook.core.wire.records import Flag, Kind
 
 
 class Books:

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from bench import floor, ringrun
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Encoder
-from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.transport import Endpoint
-from wirebook.core.udp import UdpReceiver
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.transport.base import Endpoint
+from wirebook.core.transport.udp import UdpReceiver
+from wirebook.core.wire.packet import Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 
 GROUP, SNAPSHOT_GROUP = "239.192.94.1", "239.192.94.2"
 LAPS = 20_000

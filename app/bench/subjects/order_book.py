@@ -9,7 +9,7 @@ import numpy as np
 from order_book import OrderBook
 
 from bench.workloads import Workload
-from wirebook.core.records import Kind
+from wirebook.core.wire.records import Kind
 
 
 class Books:

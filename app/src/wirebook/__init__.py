@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wirebook.core.market import MarketView
+    from wirebook.core.market.view import MarketView
 
     __version__: str
 
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> object:
 
         return VERSION
     if name == "MarketView":
-        from wirebook.core.market import MarketView
+        from wirebook.core.market.view import MarketView
 
         return MarketView
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from wirebook import capabilities, channels, transports
 from wirebook.config import Config
-from wirebook.core import cpu
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine, memory_bytes
-from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena, lock_memory, locked_bytes, status_bytes
+from wirebook.core.base import cpu
+from wirebook.core.base.memory import Arena, lock_memory, locked_bytes, status_bytes
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine, memory_bytes
+from wirebook.core.market.writer import MarketWriter
 from wirebook.feed.status import StatusFile
 from wirebook.notify import notify, watchdog_interval
 from wirebook.transports import Reception

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wirebook.config import Transport
-from wirebook.core.packet import Channel
-from wirebook.core.transport import Endpoint
+from wirebook.core.transport.base import Endpoint
+from wirebook.core.wire.packet import Channel
 
 CHANNELS = (Channel.INCREMENTAL_CHANNEL, Channel.SNAPSHOT_CHANNEL)
 

@@ -18,7 +18,7 @@ from typing import Literal
 from wirebook import capabilities, channels
 from wirebook.config import Config, Feed
 from wirebook.core import build_info
-from wirebook.core.market import MarketView
+from wirebook.core.market.view import MarketView
 from wirebook.errors import UserError
 from wirebook.venues import get
 from wirebook.xdp import interface as interfaces

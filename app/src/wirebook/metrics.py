@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from wirebook.core.books import State
-from wirebook.core.market import MarketView
+from wirebook.core.books.books import State
+from wirebook.core.market.view import MarketView
 
 _GAUGES: Final = frozenset({"held", "lines_used", "lines_total"})
 """What goes up and down, or stays; all other numbers only grow until the book process is started again."""

@@ -19,8 +19,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 from wirebook import __version__, channels, pcapng
 from wirebook.config import Config
-from wirebook.core.tap import TAP, TapReader
-from wirebook.core.transport import Endpoint
+from wirebook.core.transport.af_xdp.tap import TAP, TapReader
+from wirebook.core.transport.base import Endpoint
 from wirebook.errors import UserError
 
 _SO_TIMESTAMPNS: Final = 35

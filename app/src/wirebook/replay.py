@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wirebook import capture
-from wirebook.core.books import Books, State
-from wirebook.core.memory import Arena
-from wirebook.core.records import Batch
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books, State
+from wirebook.core.wire.records import Batch
 from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, parts, scaled
 from wirebook.venues.follower import BookFollower
 from wirebook.venues.learn import learn

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from wirebook.config import Config
-from wirebook.core.books import State
-from wirebook.core.latency import Stage
-from wirebook.core.market import MarketView, Symbol, Top
-from wirebook.core.records import Reason
-from wirebook.core.transport import Stamp
+from wirebook.core.books.books import State
+from wirebook.core.market.latency import Stage
+from wirebook.core.market.view import MarketView, Symbol, Top
+from wirebook.core.transport.base import Stamp
+from wirebook.core.wire.records import Reason
 from wirebook.errors import UserError
 from wirebook.metrics import exposition
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from wirebook.channels import CHANNELS, endpoints
 from wirebook.config import Config, Transport
 from wirebook.core import build_info
-from wirebook.core.packet import Channel
-from wirebook.core.transport import Receiver, Sender
-from wirebook.core.udp import UdpReceiver, UdpSender
+from wirebook.core.transport.base import Receiver, Sender
+from wirebook.core.transport.udp import UdpReceiver, UdpSender
+from wirebook.core.wire.packet import Channel
 from wirebook.errors import UserError
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench import floor, workloads
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena
-from wirebook.core.records import Batch, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.wire.records import Batch, Kind
 
 ARENA = 16 << 20
 
@@ -71,7 +71,7 @@ def test_all_books_hold_the_same_levels(library, name):
 
 
 def test_packets_end_every_event_once(library):
-    from wirebook.core.packet import Encoder
+    from wirebook.core.wire.packet import Encoder
 
     workload = workloads.synthetic(8, 64, 5_000)
     encoder = Encoder(1, 1, 1)

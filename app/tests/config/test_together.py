@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wirebook.config import Config, parse
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena
-from wirebook.core.records import Batch, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.wire.records import Batch, Kind
 from wirebook.errors import UserError
 
 MOST = 2048

@@ -23,7 +23,7 @@ SENTENCE = "this build of wirebook is for x86-64-v9 and this CPU lacks avx2048: 
 def test_a_cpu_that_lacks_what_the_build_needs() -> None:
     code = FOREIGN + (
         "from wirebook.errors import UserError\n"
-        "try:\n    import wirebook.core.records\n"
+        "try:\n    import wirebook.core.wire.records\n"
         "except UserError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,10 +12,10 @@ import orjson
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Kind
 from wirebook.feed.connection import Connection, Pace, Setting
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.tls import client_context

@@ -10,8 +10,8 @@ import time
 import pytest
 from picows import WSFrame, WSListener, WSTransport, ws_connect
 
-from wirebook.core.books import State
-from wirebook.core.records import Kind, Reason
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Kind, Reason
 from wirebook.feed import connection as connections
 from wirebook.feed.connection import Connection, Pace, backoff
 from wirebook.venues import get

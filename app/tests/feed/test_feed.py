@@ -13,8 +13,8 @@ import pytest
 import uvloop
 
 from wirebook.config import parse
-from wirebook.core.books import State
-from wirebook.core.records import Kind
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Kind
 from wirebook.feed import _Feed, rest
 from wirebook.sim import synthetic
 from wirebook.sim.faults import Fault, Scenario

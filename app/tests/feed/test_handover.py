@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from wirebook.core.books import Books, State
-from wirebook.core.memory import Arena
-from wirebook.core.records import Flag, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books, State
+from wirebook.core.wire.records import Flag, Kind
 from wirebook.feed.handover import Line, Understudy
 from wirebook.venues import get
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wirebook.core.books import Books, State
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Flag, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books, State
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Flag, Kind
 from wirebook.feed.publisher import Publisher
 from wirebook.venues.base import Instrument
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine, memory_bytes
-from wirebook.core.market import MarketView, MarketWriter
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Flag, Kind
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine, memory_bytes
+from wirebook.core.market.view import MarketView
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 
 SYMBOLS = 24
 _BOOKS_BYTES = 2 << 20

@@ -17,12 +17,12 @@ from pathlib import Path
 from integration.namespaces import Lan
 
 from wirebook.config import parse
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketWriter
-from wirebook.core.packet import Channel
-from wirebook.core.transport import Endpoint, Receiver
-from wirebook.core.udp import UdpReceiver
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.transport.base import Endpoint, Receiver
+from wirebook.core.transport.udp import UdpReceiver
+from wirebook.core.wire.packet import Channel
 from wirebook.xdp import reception
 
 from .packets import CHANNELS, by_kernel, frames, valid

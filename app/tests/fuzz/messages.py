@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from venues.exchanges import BinanceCoinm, BinanceSpot, BinanceUsdm, BybitLinear, BybitSpot, Okx
 
-from wirebook.core.records import Batch
+from wirebook.core.wire.records import Batch
 from wirebook.venues import get
 
 _SYNTAX = b'{}[]",:.-+eE0123456789 \\\t\0\xff'

@@ -7,8 +7,8 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Kind
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Kind
 
 SENDER, READER = "10.77.0.1", "10.77.0.2"
 CHANNELS = {Channel.INCREMENTAL_CHANNEL: ("239.192.7.1", 17001), Channel.SNAPSHOT_CHANNEL: ("239.192.7.2", 17002)}

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Self
 
 import uvloop
 
-from wirebook.core.books import State
-from wirebook.core.market import MarketView
+from wirebook.core.books.books import State
+from wirebook.core.market.view import MarketView
 from wirebook.sim.binance import BinanceExchange
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.server import Server

@@ -17,14 +17,14 @@ import pytest
 from wirebook import config as configuration
 from wirebook.config import Config
 from wirebook.core import build_info
-from wirebook.core.books import Books
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Channel, Encoder, decode
-from wirebook.core.records import Batch, Kind
-from wirebook.core.transport import Endpoint, Line, Receiver, Stamp
-from wirebook.core.udp import UdpReceiver, UdpSender
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.transport.base import Endpoint, Line, Receiver, Stamp
+from wirebook.core.transport.udp import UdpReceiver, UdpSender
+from wirebook.core.wire.packet import Channel, Encoder, decode
+from wirebook.core.wire.records import Batch, Kind
 
 from .namespaces import Lan, reason_not_to
 from .support import PATIENCE, WIREBOOK, until
@@ -191,8 +191,8 @@ def test_the_same_bytes_arrive_as_by_udp(lan: Lan, tmp_path: Path, mode: str) ->
 
 
 def test_what_af_xdp_sends_is_received_by_kernel_sockets_and_by_af_xdp(lan: Lan, tmp_path: Path) -> None:
-    from wirebook.core.af_xdp import AfXdpSender
-    from wirebook.core.xsk import XskSocket
+    from wirebook.core.transport.af_xdp.sender import AfXdpSender
+    from wirebook.core.transport.af_xdp.socket import XskSocket
 
     batch = records(29 * 5000 + 5)
     with lan.inside(lan.left):

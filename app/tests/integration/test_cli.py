@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wirebook import __version__
-from wirebook.core.market import MarketView
+from wirebook.core.market.view import MarketView
 
 from .support import PATIENCE, WIREBOOK, Sim, refused, until, wirebook
 

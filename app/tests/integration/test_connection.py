@@ -16,9 +16,9 @@ import pytest
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Encoder
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.wire.packet import Encoder
 from wirebook.feed.connection import Connection, Pace, Setting
 from wirebook.feed.publisher import Nowhere, Publisher
 from wirebook.feed.tls import client_context

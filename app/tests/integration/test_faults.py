@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from wirebook.config import parse
-from wirebook.core.books import Books, State
+from wirebook.core.books.books import Books, State
 from wirebook.feed import _Feed
 from wirebook.feed.publisher import Nowhere
 from wirebook.sim import synthetic

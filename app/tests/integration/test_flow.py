@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from wirebook import capture
-from wirebook.core.books import State
-from wirebook.core.records import Reason
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Reason
 from wirebook.sim.binance import BinanceExchange
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.tape import SyntheticTape

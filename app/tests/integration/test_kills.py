@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from wirebook.core.books import State
+from wirebook.core.books.books import State
 from wirebook.sim.tape import SyntheticTape
 
 from .support import PATIENCE, Line, Node, Sim, node, right, until
@@ -29,7 +29,7 @@ BUSY = 1.2
 READER = f"""
 import json, sys, time
 from wirebook import MarketView
-from wirebook.core.books import State
+from wirebook.core.books.books import State
 from wirebook.errors import UserError
 path, log = sys.argv[1], open(sys.argv[2], "a", buffering=1)
 print("ready", flush=True)

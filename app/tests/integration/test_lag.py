@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from wirebook.core.books import State
-from wirebook.core.records import Reason
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Reason
 from wirebook.sim.tape import SyntheticTape
 
 from .support import node, serving, until

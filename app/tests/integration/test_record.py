@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from wirebook.core.books import State
+from wirebook.core.books.books import State
 from wirebook.replay import replay
 from wirebook.sim import CaptureTape
 from wirebook.venues import get

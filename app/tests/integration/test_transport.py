@@ -18,13 +18,13 @@ import pytest
 
 from wirebook import channels, transports
 from wirebook.config import Transport
-from wirebook.core.books import Books, State
-from wirebook.core.engine import Engine
-from wirebook.core.market import MarketWriter
-from wirebook.core.memory import Arena
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.udp import UdpSender
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books, State
+from wirebook.core.engine.engine import Engine
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.transport.udp import UdpSender
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 
 SYMBOLS = 8
 PACKETS = 50_000

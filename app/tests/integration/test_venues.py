@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wirebook import capture
-from wirebook.core.books import State
+from wirebook.core.books.books import State
 from wirebook.sim import synthetic
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues import get

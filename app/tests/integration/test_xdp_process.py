@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from wirebook.core import build_info
-from wirebook.core.market import MarketView
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Flag, Kind
-from wirebook.core.transport import Endpoint
-from wirebook.core.udp import UdpSender
+from wirebook.core.market.view import MarketView
+from wirebook.core.transport.base import Endpoint
+from wirebook.core.transport.udp import UdpSender
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 
 from .namespaces import Lan, ip, reason_not_to
 from .support import PATIENCE, WIREBOOK, until, wirebook
@@ -320,7 +320,7 @@ def test_another_program_is_left_alone(host: Host, tmp_path: Path) -> None:
     from importlib import resources
 
     lan, name = host.lan, host.lan.right
-    path = str(resources.files("wirebook.core") / "steer.bpf.o")
+    path = str(resources.files("wirebook.core.transport.af_xdp") / "steer.bpf.o")
     ip("-n", name, "link", "set", name, "xdpgeneric", "object", path, "section", "xdp")
     before = lan.xdp_program(name)
     assert before is not None

@@ -2,9 +2,9 @@
 
 from typing import TypeVar
 
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena
-from wirebook.core.records import Batch
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.wire.records import Batch
 from wirebook.venues import get
 from wirebook.venues.base import Instrument
 from wirebook.venues.follower import BookFollower

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from wirebook.core.books import State
-from wirebook.core.records import Kind, Reason
-from wirebook.core.rules import Verdict
+from wirebook.core.books.books import State
+from wirebook.core.decode.sequence import Verdict
+from wirebook.core.wire.records import Kind, Reason
 from wirebook.venues import get
 from wirebook.venues.base import (
     Depth,

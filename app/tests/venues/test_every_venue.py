@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from wirebook import venues
-from wirebook.core.books import State
-from wirebook.core.records import Kind, Reason
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Kind, Reason
 from wirebook.venues.base import WantLog, WantResubscribe, WantSnapshot
 from wirebook.venues.follower import BookFollower
 

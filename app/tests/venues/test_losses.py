@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wirebook import venues
-from wirebook.core.books import State
-from wirebook.core.records import Reason
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Reason
 from wirebook.venues.base import WantLog, WantResubscribe, WantSnapshot
 
 from .exchanges import EXCHANGES, Coinbase, Exchange, Kraken, Okx, OkxOfOld, compact

@@ -7,8 +7,8 @@ from typing import TypeVar
 import pytest
 
 from wirebook import venues
-from wirebook.core.books import State
-from wirebook.core.records import Batch
+from wirebook.core.books.books import State
+from wirebook.core.wire.records import Batch
 
 from .exchanges import EXCHANGES, Exchange, Kraken
 from .support import Keeper, follow

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wirebook.core.records import Batch, Flag, Kind
+from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues import get
 
 from .exchanges import BinanceCoinm, BinanceSpot, BinanceUsdm, BybitLinear, BybitSpot, Exchange, Okx, compact

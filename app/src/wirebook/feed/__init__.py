@@ -20,11 +20,11 @@ import uvloop
 
 from wirebook import capabilities, channels, transports
 from wirebook.config import Config, Feed
-from wirebook.core import cpu
-from wirebook.core.books import Books
-from wirebook.core.memory import Arena, lock_memory
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Reason
+from wirebook.core.base import cpu
+from wirebook.core.base.memory import Arena, lock_memory
+from wirebook.core.books.books import Books
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Reason
 from wirebook.errors import UserError
 from wirebook.feed.connection import Connection, Pace, Setting, backoff
 from wirebook.feed.handover import Line, Understudy

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from wirebook.core.records import Reason
+from wirebook.core.wire.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
 from wirebook.feed.sockets import tune

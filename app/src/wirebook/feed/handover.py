@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wirebook.core.books import Books, State
-from wirebook.core.records import Batch, Flag, Kind
+from wirebook.core.books.books import Books, State
+from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.feed.connection import Connection
 from wirebook.feed.publisher import BATCH_RECORDS, Publisher
 from wirebook.venues.base import Instrument, Sink

@@ -7,9 +7,9 @@ from itertools import cycle
 from struct import Struct
 from typing import Final, Protocol
 
-from wirebook.core.books import Books
-from wirebook.core.packet import Channel, Encoder
-from wirebook.core.records import Batch, Flag, Kind
+from wirebook.core.books.books import Books
+from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues.base import Instrument
 
 BATCH_RECORDS: Final = 1 << 17

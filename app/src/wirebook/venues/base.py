@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from wirebook.core.records import Batch
-from wirebook.core.rules import Rule
-from wirebook.core.scan import Scanner
+from wirebook.core.decode.scanner import Scanner
+from wirebook.core.decode.sequence import Rule
+from wirebook.core.wire.records import Batch
 
 if TYPE_CHECKING:
     from wirebook.venues.checksum import TextBook

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import orjson
 
-from wirebook.core.rules import Links, Ranges
-from wirebook.core.scan import DepthScanner, FuturesScanner
+from wirebook.core.decode.binance import BinanceFuturesScanner, BinanceScanner
+from wirebook.core.decode.sequence import Links, Ranges
 from wirebook.venues.base import (
     Depth,
     Ignored,
@@ -83,9 +83,9 @@ class _Binance(Venue):
         """REST path of an instrument's book."""
         return f"{self._api}/depth?symbol={quote(name)}&limit={self._snapshot_levels}"
 
-    def scanner(self, instruments: Sequence[Instrument]) -> DepthScanner:
+    def scanner(self, instruments: Sequence[Instrument]) -> BinanceScanner:
         """The fast decoder of `depthUpdate`."""
-        return (FuturesScanner if self._has_previous else DepthScanner)(instruments)
+        return (BinanceFuturesScanner if self._has_previous else BinanceScanner)(instruments)
 
     def decode(self, raw: bytes) -> Message:
         """Any message of the stream, or a REST depth answer. Raises MalformedError."""

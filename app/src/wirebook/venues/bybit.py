@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import orjson
 
-from wirebook.core.rules import Steps
-from wirebook.core.scan import OrderbookScanner
+from wirebook.core.decode.bybit import BybitScanner
+from wirebook.core.decode.sequence import Steps
 from wirebook.venues.base import (
     Depth,
     Ignored,
@@ -87,9 +87,9 @@ class Bybit(Venue):
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an instruments-info answer: {cut(body)}") from error
 
-    def scanner(self, instruments: Sequence[Instrument]) -> OrderbookScanner:
+    def scanner(self, instruments: Sequence[Instrument]) -> BybitScanner:
         """The fast decoder of deltas."""
-        return OrderbookScanner(instruments)
+        return BybitScanner(instruments)
 
     def decode(self, raw: bytes) -> Message:
         """Any message of the stream. Raises MalformedError."""

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from itertools import chain, zip_longest
 from zlib import crc32
 
-from wirebook.core.records import Kind
+from wirebook.core.wire.records import Kind
 
 Row = tuple[str, str]
 """Price and quantity as the venue spelled them."""

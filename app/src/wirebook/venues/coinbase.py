@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from wirebook.core.rules import Rule
+from wirebook.core.decode.sequence import Rule
 from wirebook.venues.base import (
     Depth,
     Ignored,

@@ -7,7 +7,8 @@ doesn't continue the book, a level that can't be held, a wrong checksum: AWAITIN
 
 A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`), appends
 records to its sink's batch, and leaves in `wants` what must be done about it; sockets, clocks and retries live in
-`wirebook.feed`. The message that just continues a live book, nearly every one, is taken by `wirebook.core.steady`.
+`wirebook.feed`. The message that just continues a live book, nearly every one, is taken by
+`wirebook.core.decode.chain`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from wirebook.core.records import Flag, Kind, Reason
-from wirebook.core.rules import Verdict
-from wirebook.core.steady import Chain, State, SteadyFollower
+from wirebook.core.decode.chain import Chain, State, SteadyFollower
+from wirebook.core.decode.sequence import Verdict
+from wirebook.core.wire.records import Flag, Kind, Reason
 from wirebook.venues.base import (
     UNNUMBERED,
     Counters,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from wirebook.core.rules import Rule
+from wirebook.core.decode.sequence import Rule
 from wirebook.venues.base import (
     UNNUMBERED,
     Depth,

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import orjson
 
-from wirebook.core.rules import Identity
-from wirebook.core.scan import BooksScanner
+from wirebook.core.decode.okx import OkxScanner
+from wirebook.core.decode.sequence import Identity
 from wirebook.venues.base import (
     UNNUMBERED,
     Depth,
@@ -93,9 +93,9 @@ class Okx(Venue):
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about instruments: {cut(body)}") from error
 
-    def scanner(self, instruments: Sequence[Instrument]) -> BooksScanner:
+    def scanner(self, instruments: Sequence[Instrument]) -> OkxScanner:
         """The fast decoder of updates that have ids and no checksum."""
-        return BooksScanner(instruments)
+        return OkxScanner(instruments)
 
     def checksum(self, book: TextBook) -> int:
         """Over the best 25 levels."""

@@ -19,8 +19,8 @@ from typing import Final
 
 from wirebook import capabilities
 from wirebook.config import AfXdp
-from wirebook.core import steer
-from wirebook.core.transport import Endpoint
+from wirebook.core.transport.af_xdp import program as xdp_program
+from wirebook.core.transport.base import Endpoint
 from wirebook.errors import UserError
 from wirebook.xdp import interface as interfaces
 
@@ -71,15 +71,15 @@ def attach(wanted: Wanted, xsk: int) -> Grant:
     name, options = wanted.interface, wanted.options
     interfaces.check(name, options.queue, native=options.mode != "generic")
     number = socket.if_nametoindex(name)
-    there = steer.attached(number)
+    there = xdp_program.attached(number)
     if there:
         raise UserError(
             f"{name} has an XDP program already (id {there[0]}, {there[1]}): stop the process that attached it, "
             f"`bpftool net` shows it"
         )
-    with resources.as_file(resources.files("wirebook.core") / "steer.bpf.o") as path:
+    with resources.as_file(resources.files("wirebook.core.transport.af_xdp") / "steer.bpf.o") as path:
         try:
-            program = steer.Program(
+            program = xdp_program.Program(
                 path,
                 [(endpoint.group, endpoint.port, line) for endpoint, line in wanted.destinations],
                 options.packets_per_second,

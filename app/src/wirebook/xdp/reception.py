@@ -7,11 +7,12 @@ from pathlib import Path
 
 from wirebook import channels
 from wirebook.config import Config
-from wirebook.core.af_xdp import AfXdpReceiver, AfXdpSender
-from wirebook.core.packet import Channel
-from wirebook.core.tap import TAP, Tap
-from wirebook.core.transport import Endpoint
-from wirebook.core.xsk import XskSocket
+from wirebook.core.transport.af_xdp.receiver import AfXdpReceiver
+from wirebook.core.transport.af_xdp.sender import AfXdpSender
+from wirebook.core.transport.af_xdp.socket import XskSocket
+from wirebook.core.transport.af_xdp.tap import TAP, Tap
+from wirebook.core.transport.base import Endpoint
+from wirebook.core.wire.packet import Channel
 from wirebook.errors import UserError
 from wirebook.xdp.grant import Wanted, request
 

@@ -1,0 +1,406 @@
+"""Order books of all symbols in one arena.
+
+The levels are in `pages`. A book itself is one cache line, and a side's best levels are kept in order besides, in its
+`ladder`. An update below the ladder's last rung, as most are, touches the book's line and the page's.
+"""
+
+from enum import IntEnum
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from wirebook.core.base.hints cimport unlikely
+from wirebook.core.base.memory cimport Arena
+from wirebook.core.base.ring cimport RING_SLOT
+from wirebook.core.books.book cimport (
+    BATCH_MAX, DEPTH, STATE_EMPTY, STATE_LIVE, STATE_STALE, Book, BookSet, Ladder, Listener, book_best, key_of,
+    owner_of, price_of,
+)
+from wirebook.core.books.ladder cimport ladder_make, ladder_set
+from wirebook.core.books.pages cimport (
+    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Root, leaf_write, page_block, page_find, page_home, pages_below,
+    pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_line,
+)
+from wirebook.core.wire.records cimport (
+    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS,
+    Batch, Record,
+)
+from wirebook.errors import UserError
+
+cdef enum:
+    PREFETCH_LINES = 8192  # up to here pages stay in a second-level cache of 2 MB by themselves
+    BATCH = 16           # of those who apply more at a time
+    PAGE_BYTES_MIN = 8192  # a symbol: some 40 levels a side far from each other, or a book is not worth starting
+
+
+class State(IntEnum):
+    """What a book may be used for: only a LIVE one is the venue's book."""
+
+    EMPTY = STATE_EMPTY
+    STALE = STATE_STALE
+    LIVE = STATE_LIVE
+
+
+cdef void side_clear(BookSet* books, Book* book, uint32_t kind) noexcept nogil:
+    pages_clear(&books.pages, owner_of(book.symbol, kind))
+    book.levels[kind] = 0
+    ladder_make(books, book, kind)
+
+
+cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_t count,
+                            int64_t* levels) noexcept nogil:
+    """Up to `count` levels from the best on, as pairs of price and quantity in `levels`; returns how many."""
+    cdef uint32_t owner = owner_of(book.symbol, kind)
+    cdef uint64_t key
+    cdef Py_ssize_t done = 0
+    if count == 0 or not pages_highest(&books.pages, owner, &key, levels + 1):
+        return 0
+    while True:
+        levels[2 * done] = price_of(key, kind)
+        done += 1
+        if done == count or not pages_below(&books.pages, owner, &key, levels + 2 * done + 1):
+            return done
+
+
+# ---- books ----------------------------------------------------------------------------------------------------------
+
+cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown,
+                       size_t shown_bytes) noexcept nogil:
+    """Call `on_event` from now on, and keep DEPTH levels a side ready for it; or stop that, with NULL."""
+    cdef uint32_t symbol, kind
+    books.on_event = on_event
+    books.context = context
+    books.shown = shown
+    books.shown_bytes = shown_bytes
+    books.depth = DEPTH if on_event != NULL else 1
+    for symbol in range(books.symbols):
+        for kind in range(2):
+            ladder_make(books, books.books + symbol, kind)
+
+
+cdef void book_clear(BookSet* books, Book* book) noexcept nogil:
+    """Empty both sides and give their lines back; the state stays."""
+    side_clear(books, book, BID)
+    side_clear(books, book, ASK)
+
+
+cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil:
+    """The book must not be used from here on. Its levels stay until a snapshot clears them."""
+    book.state = STATE_STALE
+    book.reason = reason
+    if books.on_event != NULL:
+        books.on_event(books.context, book, NULL)
+
+
+cdef void exhausted(BookSet* books, Book* book) noexcept nogil:
+    # A book with a lost level is no book: its lines serve the others better.
+    books.counters.pool_exhausted += 1
+    book_clear(books, book)
+    book_stale(books, book, POOL_EXHAUSTED)
+
+
+cdef void control(BookSet* books, Book* book, const Record* record) noexcept nogil:
+    """Everything but a level."""
+    if record.kind == CLEAR:
+        book_clear(books, book)
+        book.update_id = record.update_id
+        book.exchange_ns = record.exchange_ns
+        book.receive_ns = record.receive_ns
+        book_stale(books, book, RESYNC)
+    elif record.kind == LIVE:
+        if book.reason == POOL_EXHAUSTED:
+            return
+        book.update_id = record.update_id
+        book.exchange_ns = record.exchange_ns
+        book.receive_ns = record.receive_ns
+        book.state = STATE_LIVE
+        book.reason = 0
+        if books.on_event != NULL:
+            books.on_event(books.context, book, record)
+    elif record.kind == STALE:
+        book_stale(books, book, <uint8_t> record.aux)
+    elif record.kind == DEFINE:
+        book.price_decimals = record.aux & 0xFF
+        book.quantity_decimals = record.aux >> 8
+        memcpy(books.names + NAME_BYTES * <size_t> record.symbol, &record.update_id, NAME_BYTES)
+    elif record.kind != HEARTBEAT:
+        books.counters.unknown_kind += 1
+
+
+cdef void event_end(BookSet* books, Book* book, const Record* record) noexcept nogil:
+    """The end of an event of a book that is watched."""
+    cdef int64_t bid, ask, quantity
+    cdef bint crossed
+    if book.state != STATE_LIVE:
+        return
+    crossed = (book_best(books, book, BID, &bid, &quantity) & book_best(books, book, ASK, &ask, &quantity)) \
+        and bid >= ask
+    books.counters.crossed += crossed
+    book.watch = crossed or books.on_event != NULL
+    if books.on_event != NULL:
+        books.on_event(books.context, book, record)
+
+
+cdef bint reshape(BookSet* books, Book* book, const Record* record, uint64_t key) noexcept nogil:
+    """An update that is more than one place in a leaf; False: there is no room for it."""
+    cdef int grown = pages_set(&books.pages, owner_of(record.symbol, record.kind), key, record.quantity)
+    if unlikely(grown == NO_ROOM):
+        exhausted(books, book)
+        return False
+    book.levels[record.kind] += <uint32_t> grown
+    books.counters.deletes_of_absent += grown == 0 and record.quantity == 0
+    return True
+
+
+cdef inline bint update(BookSet* books, Book* book, const Record* record, uint64_t key, Line* leaf) noexcept nogil:
+    """Set or remove a level of the leaf's page; False: there is no room for it."""
+    cdef uint32_t owner = owner_of(record.symbol, record.kind)
+    cdef uint64_t bits, after, bit = key & 63, had, has = record.quantity != 0
+    cdef int held
+    leaf = page_find(&books.pages, leaf, owner, key & ~<uint64_t> 63)
+    if unlikely(leaf.owner == 0):
+        return reshape(books, book, record, key)
+    bits = leaf.bits
+    had = bits >> bit & 1
+    held = popcount(bits)
+    after = bits & ~(<uint64_t> 1 << bit) | has << bit
+    if leaf.block != 0:
+        if unlikely((had > has) & (held == REPACK + 1)):
+            return reshape(books, book, record, key)
+        leaf.bits = after
+        page_block(&books.pages, leaf.block)[bit] = record.quantity
+    else:
+        if unlikely(((had < has) & (held == PACKED)) | (record.quantity >> 32 != 0)):
+            return reshape(books, book, record, key)
+        leaf_write(leaf, <unsigned> bit, had, has, after, record.quantity)
+    book.levels[record.kind] += <uint32_t> (has - had)
+    books.counters.deletes_of_absent += (had | has) ^ 1
+    return True
+
+
+cdef inline void apply(BookSet* books, const Record* record, Line* leaf) noexcept nogil:
+    cdef Book* book
+    cdef uint64_t key = key_of(record.price, record.kind)
+    if unlikely(record.symbol >= books.symbols):
+        books.counters.unknown_symbol += 1
+        return
+    book = books.books + record.symbol
+    if unlikely(record.kind > ASK):
+        control(books, book, record)
+        return
+    if unlikely(record.update_id < book.update_id):
+        books.counters.out_of_order += 1
+        return
+    if unlikely(book.reason == POOL_EXHAUSTED):
+        return
+    book.update_id = record.update_id
+    book.exchange_ns = record.exchange_ns
+    book.receive_ns = record.receive_ns
+    books.counters.updates += 1
+    if unlikely(not update(books, book, record, key, leaf)):
+        return
+    if unlikely(key >= book.floor[record.kind]):
+        ladder_set(books, book, record.kind, key, record.quantity)
+    books.counters.events += record.flags & EVENT_END
+    if unlikely(record.flags & book.watch & EVENT_END):
+        event_end(books, book, record)
+
+
+cdef inline const Record* record_at(const char* records, Py_ssize_t stride, Py_ssize_t index) noexcept nogil:
+    return <const Record*> (records + index * stride)
+
+
+cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_ssize_t count) noexcept nogil:
+    """Apply up to BATCH_MAX records, `stride` bytes apart.
+
+    With `prefetch` their cache lines are asked for in two passes, each for all of them: what a record tells by itself
+    (the book's line, the page's), then what those tell (a spread leaf's block, the ladder).
+    """
+    cdef Line* leaves[BATCH_MAX]
+    cdef const Record* record
+    cdef Line* leaf
+    cdef Ladder* ladder
+    cdef char* shown
+    cdef uint64_t key
+    cdef uint32_t owner
+    cdef Py_ssize_t index
+    cdef bint ahead = books.prefetch and books.pages.used > PREFETCH_LINES
+    for index in range(count):
+        record = record_at(records, stride, index)
+        owner = owner_of(record.symbol, record.kind)
+        leaf = page_home(&books.pages, owner, key_of(record.price, record.kind) & ~<uint64_t> 63)
+        leaves[index] = leaf
+        if books.prefetch:
+            prefetch_line(leaf)
+        if ahead:
+            # A symbol out of range asks for nonsense, which does no harm.
+            prefetch_line(books.books + record.symbol)
+    if ahead:
+        for index in range(count):
+            record = record_at(records, stride, index)
+            if unlikely(record.symbol >= books.symbols):
+                continue
+            key = key_of(record.price, record.kind)
+            owner = owner_of(record.symbol, record.kind)
+            leaf = page_find(&books.pages, leaves[index], owner, key & ~<uint64_t> 63)
+            leaves[index] = leaf
+            prefetch_line(&page_block(&books.pages, leaf.block)[key & 63] if leaf.block != 0 else <int64_t*> leaf)
+            if books.shown != NULL:
+                if record.flags & EVENT_END:
+                    shown = books.shown + record.symbol * books.shown_bytes
+                    prefetch_line(shown)
+                    prefetch_line(shown + LINE_BYTES)
+                if key >= books.books[record.symbol].floor[record.kind & 1]:
+                    ladder = books.ladders + owner
+                    prefetch_line(&ladder.keys[0])
+                    prefetch_line(&ladder.keys[8])
+                    prefetch_line(&ladder.quantities[0])
+                    prefetch_line(&ladder.quantities[8])
+    for index in range(count):
+        apply(books, record_at(records, stride, index), leaves[index])
+
+
+cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil:
+    """Apply records in their order."""
+    cdef Py_ssize_t part
+    books.counters.records += count
+    while count > 0:
+        part = min(count, <Py_ssize_t> BATCH)
+        run(books, <const char*> records, sizeof(Record), part)
+        records += part
+        count -= part
+
+
+cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil:
+    """The same for up to BATCH_MAX records that are each in a slot of a ring."""
+    books.counters.records += count
+    run(books, slots, RING_SLOT, count)
+
+
+cdef void append_side(BookSet* books, Book* book, uint8_t kind, Batch batch, int64_t* levels) noexcept:
+    cdef Py_ssize_t count = side_levels(books, book, kind, book.levels[kind], levels), index
+    for index in range(count):
+        batch.add(book.symbol, kind, SNAPSHOT, 0, book.update_id, levels[2 * index], levels[2 * index + 1],
+                  book.exchange_ns, book.receive_ns)
+
+
+cdef class Books:
+    """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
+
+    Headers, best levels and names take 648 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the
+    common pool of lines and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is filled
+    around it; one of 2 ** 32 units or more, up to 640.
+    """
+
+    def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
+        cdef size_t fixed = symbols * (sizeof(Book) + 2 * sizeof(Ladder) + NAME_BYTES + 2 * sizeof(Root)) + 1024
+        assert sizeof(Book) == LINE_BYTES and sizeof(Line) == LINE_BYTES
+        if not 0 < symbols <= SYMBOLS:
+            raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols or add a node")
+        self.arena = Arena(64 << 20) if arena is None else arena
+        if self.arena.free < fixed + symbols * <size_t> PAGE_BYTES_MIN + leave:
+            raise UserError(
+                f"an arena of {self.arena.size >> 20} MB has no room for {symbols} books: "
+                "raise memory.arena_mb, or lower book.symbols"
+            )
+        self.set.books = <Book*> self.arena.take(symbols * sizeof(Book))
+        self.set.ladders = <Ladder*> self.arena.take((2 * symbols + 1) * sizeof(Ladder))
+        self.set.names = <char*> self.arena.take(symbols * NAME_BYTES)
+        pages_make(&self.set.pages, self.arena, leave, symbols)
+        self.set.symbols = symbols
+        self.set.prefetch = prefetch
+        for symbol in range(symbols):
+            self.set.books[<uint32_t> symbol].symbol = symbol
+        books_listen(&self.set, NULL, NULL, NULL, 0)
+
+    cdef Book* book(self, uint32_t symbol) except NULL:
+        if symbol >= self.set.symbols:
+            raise IndexError(f"there is no symbol {symbol}: the books have {self.set.symbols}")
+        return self.set.books + symbol
+
+    def apply(self, Batch batch):
+        """Apply a batch's records in their order."""
+        with nogil:
+            books_apply(&self.set, batch.data, batch.size)
+
+    def top(self, uint32_t symbol):
+        """(bid price, bid quantity, ask price, ask quantity); None twice for a side that is empty."""
+        cdef Book* book = self.book(symbol)
+        cdef int64_t bid, bid_quantity, ask, ask_quantity
+        cdef bint has_bid = book_best(&self.set, book, BID, &bid, &bid_quantity)
+        cdef bint has_ask = book_best(&self.set, book, ASK, &ask, &ask_quantity)
+        return (
+            bid if has_bid else None, bid_quantity if has_bid else None,
+            ask if has_ask else None, ask_quantity if has_ask else None,
+        )
+
+    def levels(self, uint32_t symbol, int side, Py_ssize_t count=-1):
+        """Up to `count` (price, quantity) of a side (Kind.BID or Kind.ASK) from the best on; all of them by default."""
+        cdef Book* book = self.book(symbol)
+        cdef uint32_t kind = BID if side == BID else ASK
+        cdef Py_ssize_t wanted = book.levels[kind] if count < 0 else min(count, <Py_ssize_t> book.levels[kind])
+        cdef int64_t* found = <int64_t*> calloc(2 * wanted + 1, sizeof(int64_t))
+        if found == NULL:
+            raise MemoryError
+        try:
+            wanted = side_levels(&self.set, book, kind, wanted, found)
+            return [(found[2 * index], found[2 * index + 1]) for index in range(wanted)]
+        finally:
+            free(found)
+
+    def snapshot(self, uint32_t symbol, Batch batch):
+        """Append a LIVE book to `batch` as the records that make it: CLEAR, all levels, LIVE; of any other, nothing.
+
+        OverflowError when the batch has no room for them; then nothing was appended.
+        """
+        cdef Book* book = self.book(symbol)
+        cdef int64_t* found
+        if book.state != STATE_LIVE:
+            return
+        if batch.size + book.levels[<int> BID] + book.levels[<int> ASK] + 2 > batch.capacity:
+            raise OverflowError(f"the batch has no room for {book.levels[<int> BID] + book.levels[<int> ASK]} levels")
+        found = <int64_t*> calloc(2 * max(book.levels[<int> BID], book.levels[<int> ASK]) + 1, sizeof(int64_t))
+        if found == NULL:
+            raise MemoryError
+        batch.add(symbol, CLEAR, SNAPSHOT, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
+        append_side(&self.set, book, BID, batch, found)
+        append_side(&self.set, book, ASK, batch, found)
+        batch.add(symbol, LIVE, SNAPSHOT | EVENT_END, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
+        free(found)
+
+    def count(self, uint32_t symbol):
+        """How many levels the book holds: (bids, asks)."""
+        cdef Book* book = self.book(symbol)
+        return book.levels[<int> BID], book.levels[<int> ASK]
+
+    def state(self, uint32_t symbol):
+        """The book's State."""
+        return State(self.book(symbol).state)
+
+    def reason(self, uint32_t symbol):
+        """Why the book is STALE, as a number of `records.Reason`; 0 when it isn't."""
+        return self.book(symbol).reason
+
+    def update_id(self, uint32_t symbol):
+        """The venue's update id after the last event applied."""
+        return self.book(symbol).update_id
+
+    def decimals(self, uint32_t symbol):
+        """(price decimals, quantity decimals), from the symbol's DEFINE."""
+        cdef Book* book = self.book(symbol)
+        return book.price_decimals, book.quantity_decimals
+
+    def name(self, uint32_t symbol):
+        """`venue:INSTRUMENT` of the symbol's DEFINE; empty before it came."""
+        self.book(symbol)
+        cdef char* name = self.set.names + NAME_BYTES * <size_t> symbol
+        return name[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
+
+    def counters(self):
+        """What happened since the start, and how many of the pool's lines of 64 bytes are in use; a block is 8."""
+        return {
+            **self.set.counters,
+            "lines_total": pages_total(&self.set.pages),
+            "lines_used": pages_used(&self.set.pages),
+        }

@@ -1,0 +1,9 @@
+from wirebook.core.decode.scanner cimport Scanner
+
+
+cdef class BinanceScanner(Scanner):
+    pass
+
+
+cdef class BinanceFuturesScanner(BinanceScanner):
+    pass

@@ -1,0 +1,5 @@
+from wirebook.core.decode.scanner cimport Scanner
+
+
+cdef class OkxScanner(Scanner):
+    pass

@@ -1,0 +1,3 @@
+from wirebook.core.decode.scanner import Scanner
+
+class OkxScanner(Scanner): ...

@@ -1,0 +1,351 @@
+"""Arbitration: of the packets that lines A and B bring, each once and in order.
+
+The first copy of a packet goes through at once, and the other is dropped. Behind a hole packets are held back as long
+as the missing one can still come: until both lines are past it, or until the time-out. The time-out doesn't run by the
+clock alone: whatever had come by then must have been looked at. So a process that slept loses nothing that waits in a
+socket. With one line every hole is given up at once: a line doesn't overtake itself.
+"""
+
+from libc.string cimport memcpy, memset
+
+from wirebook.core.base.hints cimport likely, unlikely
+from wirebook.core.market.layout cimport Metrics
+from wirebook.core.transport.base cimport PACKET_WORDS, receive_bytes
+from wirebook.core.wire.packet cimport FAULTS, TOO_MANY_STREAMS, VALID, Header, fault_of
+
+from wirebook.core.wire.packet import FAULT_NAMES
+
+PLACE_NAMES = ("next", "first", "gap", "restart", "late", "invalid", "held", "full")
+
+cdef enum:
+    BITS = 64
+
+
+def memory_bytes():
+    """What an arbiter takes of its arena."""
+    return WINDOW * sizeof(Slot) + STREAMS * WINDOW * sizeof(uint16_t) + 4096
+
+
+cdef class Arbiter:
+    """Checks packets and follows the sequence of every (venue, stream, channel) over `lines` lines, 1 or 2.
+
+    A hole is waited for up to `timeout` seconds. A sequence missing on all lines is a gap, a higher epoch is the
+    publisher's restart; packets of an older epoch, and those given up already, are late. Packets held back are copied
+    to memory of `arena`, 1024 of them at most.
+    """
+
+    def __cinit__(self, int lines=1, double timeout=0.005, Arena arena=None):
+        cdef uint32_t index
+        if not 1 <= lines <= LINES:
+            raise ValueError(f"there are 1 or {<int> LINES} lines, not {lines}")
+        self.lines = lines
+        self.timeout = <uint64_t> (timeout * 1e9)
+        self.arena = Arena(memory_bytes(), "off") if arena is None else arena
+        self.slots = <Slot*> self.arena.take(WINDOW * sizeof(Slot))
+        self.places = <uint16_t*> self.arena.take(STREAMS * WINDOW * sizeof(uint16_t))
+        for index in range(WINDOW):
+            self.slots[index].next_free = <uint16_t> (index + 2 if index + 1 < WINDOW else 0)
+        self.free = 1
+
+    cdef int check(self, const Received* received, uint64_t now, Stream** found) noexcept nogil:
+        """Count the packet and tell its place; `found` is its stream unless it's INVALID. `now` is CLOCK_MONOTONIC.
+
+        Unless it's INVALID, release() may have something to deliver after it.
+        """
+        cdef const Header* header = <const Header*> received.data
+        cdef int fault = fault_of(received.data, received.length)
+        cdef Stream* stream
+        cdef LineState* line
+        if unlikely(fault != VALID):
+            self.faults[fault] += 1
+            return INVALID
+        self.faults[<int> VALID] += 1
+        stream = found[0] = self.find(header)
+        if unlikely(stream == NULL):
+            self.faults[<int> TOO_MANY_STREAMS] += 1
+            return INVALID
+        stream.packets += 1
+        line = &stream.lines[received.line]
+        if unlikely(header.epoch != stream.epoch or stream.expected == 0):
+            if stream.expected == 0:
+                self.restart(stream, header)
+            elif header.epoch < stream.epoch:
+                stream.late += 1
+                return LATE
+            else:
+                self.restart(stream, header)
+                stream.restarts += 1
+            count_on(line, header.sequence)
+            line.first += 1
+            return RESTARTED if stream.restarts else FIRST
+        count_on(line, header.sequence)
+        return self.place(received, now, stream)
+
+    cdef int place(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil:
+        """The place of a packet that is counted already. After FULL, and a hole given up, it's another."""
+        cdef uint64_t sequence = (<const Header*> received.data).sequence, behind
+        cdef int place = NEXT
+        if unlikely(sequence != stream.expected):
+            if sequence < stream.expected:
+                behind = stream.expected - 1 - sequence
+                if behind < BITS and not stream.seen >> behind & 1:
+                    stream.late += 1
+                else:
+                    stream.copies += 1
+                return LATE
+            if stream.holding == 0 and (self.past(stream) or sequence - stream.expected >= WINDOW):
+                give_up(stream, sequence)
+                place = AFTER_GAP
+            elif sequence - stream.expected >= WINDOW:
+                return FULL
+            elif stream.places[sequence % WINDOW]:
+                stream.copies += 1
+                return LATE
+            elif self.free == 0:
+                if stream.holding:
+                    return FULL
+                give_up(stream, sequence)
+                place = AFTER_GAP
+            else:
+                self.hold(received, now, stream)
+                stream.lines[received.line].first += 1
+                return HELD
+        stream.lines[received.line].first += 1
+        advance(stream)
+        return place
+
+    cdef Stream* find(self, const Header* header) noexcept nogil:
+        """The stream of a packet, a new one if need be; NULL when the table is full."""
+        cdef uint64_t key = <uint64_t> header.venue << 32 | <uint64_t> header.stream << 8 | header.channel
+        cdef Stream* stream = &self.streams[self.recent]
+        cdef uint32_t index = 0
+        if likely(stream.key == key and self.used != 0):
+            return stream
+        while index < self.used and self.streams[index].key != key:
+            index += 1
+        if index == STREAMS:
+            return NULL
+        self.recent = index
+        stream = &self.streams[index]
+        if index == self.used:
+            self.used += 1
+            memset(stream, 0, sizeof(Stream))
+            stream.key = key
+            stream.venue = header.venue
+            stream.stream = header.stream
+            stream.channel = header.channel
+            stream.places = self.places + index * WINDOW
+        return stream
+
+    cdef void restart(self, Stream* stream, const Header* header) noexcept nogil:
+        """Follow the stream from this packet on, whatever was before."""
+        cdef int line
+        cdef uint64_t sequence = stream.lowest
+        while stream.holding:
+            self.take_out(stream, sequence)
+            sequence += 1
+        for line in range(LINES):
+            stream.lines[line].next = 0
+        stream.epoch = header.epoch
+        stream.expected = header.sequence + 1
+        stream.seen = 1
+
+    cdef bint past(self, const Stream* stream) noexcept nogil:
+        """Whether no line can fill the hole at `expected` any more."""
+        cdef int line
+        for line in range(self.lines):
+            if stream.lines[line].next <= stream.expected:
+                return False
+        return True
+
+    cdef void hold(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil:
+        cdef uint64_t sequence = (<const Header*> received.data).sequence
+        cdef Slot* slot = self.slots + self.free - 1
+        stream.places[sequence % WINDOW] = <uint16_t> self.free
+        self.free = slot.next_free
+        slot.received = received[0]
+        slot.received.data = slot.data
+        slot.since = now
+        memcpy(slot.data, received.data, received.length)
+        if stream.holding == 0 or sequence < stream.lowest:
+            stream.lowest = sequence
+        stream.holding += 1
+        self.holding += 1
+        self.held += 1
+
+    cdef const Received* take_out(self, Stream* stream, uint64_t sequence) noexcept nogil:
+        """The packet held for a sequence, or NULL. Its memory is good until the next packet is held."""
+        cdef uint16_t place = stream.places[sequence % WINDOW]
+        if place == 0:
+            return NULL
+        stream.places[sequence % WINDOW] = 0
+        self.slots[place - 1].next_free = <uint16_t> self.free
+        self.free = place
+        stream.holding -= 1
+        self.holding -= 1
+        return &self.slots[place - 1].received
+
+    cdef const Received* release(self, Stream* stream, uint64_t drained, bint force, int* place) noexcept nogil:
+        """The next held packet that can be delivered, NEXT or AFTER_GAP; NULL when there is none.
+
+        All that had come by `drained` (CLOCK_MONOTONIC) was looked at. With `force` the first hole is given up.
+        """
+        cdef bint timed_out
+        cdef const Received* found
+        if stream.holding == 0:
+            return NULL
+        place[0] = NEXT
+        if stream.lowest != stream.expected:
+            if not (force or self.past(stream)):
+                timed_out = drained >= self.slot_of(stream).since + self.timeout
+                if not timed_out:
+                    return NULL
+                self.timeouts += 1
+            give_up(stream, stream.lowest)
+            place[0] = AFTER_GAP
+        found = self.take_out(stream, stream.expected)
+        advance(stream)
+        if stream.holding:
+            stream.lowest = stream.expected
+            while stream.places[stream.lowest % WINDOW] == 0:
+                stream.lowest += 1
+        return found
+
+    cdef Slot* slot_of(self, const Stream* stream) noexcept nogil:
+        """Of the first packet behind the hole."""
+        return self.slots + stream.places[stream.lowest % WINDOW] - 1
+
+    def take(self, const unsigned char[::1] data not None, *, uint8_t line=0, uint64_t now=0):
+        """Take a packet of `line` at `now` ns: its place, and the sequences that are delivered by it, in order."""
+        cdef uint64_t packet[PACKET_WORDS]
+        cdef Received received
+        cdef Stream* stream = NULL
+        cdef int place
+        receive_bytes(&received, packet, data, line)
+        place = self.check(&received, now, &stream)
+        first = PLACE_NAMES[place]
+        delivered = []
+        while place == FULL:
+            delivered += self.released(stream, 0, True)
+            place = self.place(&received, now, stream)
+        if place <= RESTARTED:
+            delivered.append((<Header*> packet).sequence)
+        if place != INVALID:
+            delivered += self.released(stream, 0, False)
+        return first, delivered
+
+    cdef list released(self, Stream* stream, uint64_t drained, bint force):
+        cdef int place = NEXT
+        cdef const Received* found = self.release(stream, drained, force, &place)
+        sequences = []
+        while found != NULL:
+            sequences.append((<const Header*> found.data).sequence)
+            found = self.release(stream, drained, False, &place)
+        return sequences
+
+    def overdue(self, uint64_t drained):
+        """The sequences delivered because all that came by `drained` ns was looked at, and holes waited too long."""
+        cdef uint32_t index
+        sequences = []
+        for index in range(self.used):
+            sequences += self.released(&self.streams[index], drained, False)
+        return sequences
+
+    cdef void count(self, Metrics* metrics) noexcept nogil:
+        """Add up all streams, on each line."""
+        cdef const Stream* stream
+        cdef uint32_t index
+        metrics.packets = self.faults[VALID]
+        for index in range(VALID + 1, FAULTS):
+            metrics.invalid += self.faults[index]
+        for index in range(self.used):
+            stream = &self.streams[index]
+            metrics.gaps += stream.gaps
+            metrics.lost += stream.lost
+            metrics.late += stream.late
+            metrics.copies += stream.copies
+            metrics.restarts += stream.restarts
+            metrics.line_a_packets += stream.lines[0].packets
+            metrics.line_a_first += stream.lines[0].first
+            metrics.line_a_lost += stream.lines[0].lost
+            metrics.line_a_late += stream.lines[0].late
+            metrics.line_a_duplicates += stream.lines[0].duplicates
+            metrics.line_b_packets += stream.lines[1].packets
+            metrics.line_b_first += stream.lines[1].first
+            metrics.line_b_lost += stream.lines[1].lost
+            metrics.line_b_late += stream.lines[1].late
+            metrics.line_b_duplicates += stream.lines[1].duplicates
+        metrics.held = self.held
+        metrics.gap_timeouts = self.timeouts
+
+    def counters(self):
+        """Packets by fault, and for each stream what became of its packets, on each line."""
+        return {
+            **{FAULT_NAMES[fault]: self.faults[fault] for fault in range(FAULTS)},
+            "streams": [stream_counters(&self.streams[n]) for n in range(self.used)],
+        }
+
+
+cdef dict stream_counters(Stream* stream):
+    return {
+        "venue": stream.venue,
+        "stream": stream.stream,
+        "channel": stream.channel,
+        "epoch": stream.epoch,
+        "packets": stream.packets,
+        "gaps": stream.gaps,
+        "lost": stream.lost,
+        "late": stream.late,
+        "copies": stream.copies,
+        "restarts": stream.restarts,
+        "lines": [
+            {
+                "packets": stream.lines[n].packets,
+                "first": stream.lines[n].first,
+                "lost": stream.lines[n].lost,
+                "late": stream.lines[n].late,
+                "duplicates": stream.lines[n].duplicates,
+            }
+            for n in range(LINES)
+        ],
+    }
+
+
+cdef inline void advance(Stream* stream) noexcept nogil:
+    """The packet at `expected` is delivered."""
+    stream.expected += 1
+    stream.seen = stream.seen << 1 | 1
+
+
+cdef void give_up(Stream* stream, uint64_t sequence) noexcept nogil:
+    """Nothing before `sequence` is waited for any more."""
+    cdef uint64_t missing = sequence - stream.expected
+    stream.gaps += 1
+    stream.lost += missing
+    stream.seen = stream.seen << missing if missing < BITS else 0
+    stream.expected = sequence
+
+
+cdef void count_on(LineState* line, uint64_t sequence) noexcept nogil:
+    """Note that a packet came on a line, and what it says of those that didn't."""
+    cdef uint64_t missing, behind
+    line.packets += 1
+    if likely(sequence == line.next):
+        line.next += 1
+        line.seen = line.seen << 1 | 1
+    elif line.next == 0:
+        line.next = sequence + 1
+        line.seen = ~<uint64_t> 0  # what was before it isn't known to be lost
+    elif sequence > line.next:
+        missing = sequence - line.next
+        line.lost += missing
+        line.next = sequence + 1
+        line.seen = (line.seen << missing << 1 if missing < BITS - 1 else 0) | 1
+    else:
+        behind = line.next - 1 - sequence
+        if behind >= BITS or line.seen >> behind & 1:
+            line.duplicates += 1
+        else:
+            line.seen |= <uint64_t> 1 << behind
+            line.late += 1
+            line.lost -= 1

@@ -1,0 +1,36 @@
+from collections.abc import Sequence
+from os import PathLike
+
+from typing_extensions import Buffer
+
+from wirebook.core.base.memory import Arena
+from wirebook.core.books.books import Books
+from wirebook.core.market.writer import MarketWriter
+from wirebook.core.transport.base import Receiver
+
+def memory_bytes(history: int = 65536) -> int: ...
+
+class Engine:
+    books: Books
+    market: MarketWriter
+    def __init__(
+        self,
+        books: Books,
+        market: MarketWriter,
+        receivers: Sequence[Receiver] = (),
+        arena: Arena | None = None,
+        batch: int = 16,
+        busy: bool = False,
+        silence: float = 3.0,
+        history: int = 65536,
+        audit: str | PathLike[str] | None = None,
+        lines: int = 1,
+        gap_timeout: float = 0.005,
+    ) -> None: ...
+    def run(self, seconds: float) -> None: ...
+    def process(self, data: Buffer, line: int = 0) -> None: ...
+    def check_silence(self) -> None: ...
+    def check_holes(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def faults(self) -> dict[str, int]: ...
+    def live(self) -> int: ...

@@ -1,0 +1,201 @@
+"""How books become whole, and when they no longer are: never wrong and LIVE at once.
+
+Each snapshot says up to which incremental packet it holds the publisher's updates. From the first incremental packet of
+a gapless run on, records of symbols that have no whole book are kept in the history. A snapshot becomes a LIVE book
+when the run covers everything after it, with the kept records that are newer applied on top. Otherwise the next cycle
+of the snapshot channel will do.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from wirebook.core.base.memory cimport Arena
+from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book
+from wirebook.core.books.books cimport Books, book_stale, books_apply
+from wirebook.core.market.layout cimport Arrival
+from wirebook.core.market.writer cimport MarketWriter
+from wirebook.core.wire.packet cimport Header
+from wirebook.core.wire.records cimport (
+    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, SILENCE, STALE, SYMBOLS, Record,
+)
+
+
+def memory_bytes(uint32_t history):
+    """What a Recovery takes of its arena."""
+    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept)
+
+
+cdef class Recovery:
+    """Follows the publishers of `books`, and what `market` shows of them; up to `history` records are kept in `arena`.
+
+    A symbol belongs to the first publisher that speaks of it. Its incrementals are applied as they come while its gate
+    is open, and else come here. Whoever calls has applied all that came before.
+    """
+
+    def __cinit__(self, Books books not None, MarketWriter market not None, Arena arena not None, uint32_t history):
+        assert sizeof(Kept) == 64
+        self.books = books
+        self.market = market
+        self.arena = arena
+        self.gates = <uint8_t*> arena.take(SYMBOLS)
+        self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
+        self.history = <Kept*> arena.take(history * sizeof(Kept))
+        self.history_size = history
+
+    cdef void show(self, Book* book) noexcept nogil:
+        """Publish a book outside of any record."""
+        self.books.set.on_event(self.books.set.context, book, NULL)
+
+    cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
+        """An incremental record that is more, or less, than a level of a book in order."""
+        cdef uint8_t gate = self.gate_of(source)
+        cdef uint32_t symbol = record.symbol
+        if record.kind == HEARTBEAT:
+            return
+        if symbol >= self.books.set.symbols or record.kind > DEFINE:
+            books_apply(&self.books.set, record, 1)  # counts it
+            return
+        if not self.claim(source, symbol):
+            return
+        if record.kind <= ASK:
+            self.keep(record, header.sequence)
+        elif record.kind == CLEAR:
+            # The publisher's own snapshot, in line with its incrementals, needs no other.
+            self.gates[symbol] = gate
+            self.follows[symbol].first_kept = 0
+            if source.rebuilding == <int32_t> symbol:
+                source.rebuilding = -1
+            books_apply(&self.books.set, record, 1)
+        elif record.kind == LIVE:
+            # Without its CLEAR, because we came in between, it says nothing.
+            if self.gates[symbol] == gate:
+                books_apply(&self.books.set, record, 1)
+        elif record.kind == STALE:
+            self.gates[symbol] = 0
+            self.follows[symbol].first_kept = 0
+            self.follows[symbol].marked = header.sequence
+            self.stale_marks += 1
+            books_apply(&self.books.set, record, 1)
+        else:
+            books_apply(&self.books.set, record, 1)
+            self.market.define(&self.books.set, self.books.set.books + symbol)
+
+    cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil:
+        """A symbol belongs to the first source that speaks of it; what others say of it is counted and ignored."""
+        cdef uint32_t owner = self.gate_of(source)
+        if self.follows[symbol].owner == 0:
+            self.follows[symbol].owner = owner
+        elif self.follows[symbol].owner != owner:
+            self.foreign += 1
+            return False
+        return True
+
+    cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil:
+        """Append to the symbol's list in the history, forgetting what is oldest there."""
+        cdef uint32_t place = self.history_next + 1
+        cdef Kept* kept = self.history + self.history_next
+        cdef Follow* follow = self.follows + kept.record.symbol
+        if follow.first_kept == place:
+            follow.first_kept = kept.next
+            follow.forgotten = kept.sequence
+        follow = self.follows + record.symbol
+        kept.record = record[0]
+        kept.sequence = sequence
+        kept.next = 0
+        if follow.first_kept == 0:
+            follow.first_kept = place
+        else:
+            self.history[follow.last_kept - 1].next = place
+        follow.last_kept = place
+        self.history_next = place if place < self.history_size else 0
+
+    cdef void lose(self, Source* source, uint8_t reason) noexcept nogil:
+        """Incrementals were lost, or the publisher began anew: no book of this source is whole."""
+        cdef uint32_t owner = self.gate_of(source)
+        cdef uint32_t symbol
+        cdef Book* book
+        source.rebuilding = -1
+        for symbol in range(self.books.set.symbols):
+            if self.follows[symbol].owner == owner:
+                self.gates[symbol] = 0
+                self.follows[symbol].first_kept = 0
+                self.follows[symbol].forgotten = 0
+                self.follows[symbol].marked = 0
+                book = self.books.set.books + symbol
+                if book.state == STATE_LIVE:
+                    self.stale_marks += 1
+                    book_stale(&self.books.set, book, reason)
+
+    cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil:
+        cdef const Record* record
+        cdef Follow* follow
+        cdef uint64_t holds
+        cdef Py_ssize_t index
+        for index in range(header.count):
+            record = records + index
+            if record.symbol >= self.books.set.symbols or not self.claim(source, record.symbol):
+                continue
+            if record.kind == DEFINE:
+                books_apply(&self.books.set, record, 1)
+                self.market.define(&self.books.set, self.books.set.books + record.symbol)
+            elif record.kind == CLEAR:
+                source.rebuilding = -1
+                if self.gates[record.symbol] != 0:
+                    continue
+                follow = self.follows + record.symbol
+                holds = <uint64_t> record.price
+                if holds + 1 < source.whole_from or holds < follow.forgotten or holds < follow.marked:
+                    continue
+                source.rebuilding = <int32_t> record.symbol
+                source.snapshot_holds = holds
+                self.quiet = True  # readers keep what they have, and why it is stale, until there is something better
+                books_apply(&self.books.set, record, 1)
+                self.quiet = False
+            elif source.rebuilding == <int32_t> record.symbol:
+                if record.kind <= ASK:
+                    books_apply(&self.books.set, record, 1)
+                elif record.kind == LIVE:
+                    self.rebuilt(source, record)
+
+    cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil:
+        """The whole snapshot is there: apply what is newer, and the book is LIVE."""
+        cdef Book* book = self.books.set.books + record.symbol
+        cdef Follow* follow = self.follows + record.symbol
+        cdef Kept* kept
+        cdef uint32_t place = follow.first_kept
+        cdef bint whole = True
+        source.rebuilding = -1
+        # Meanwhile the history may have lost a record that the snapshot lacks; or the snapshot has overtaken
+        # incrementals that are still to come, and would be applied twice.
+        if source.snapshot_holds < follow.forgotten or source.snapshot_holds < follow.marked \
+                or source.snapshot_holds > source.last:
+            return
+        while place != 0:
+            kept = self.history + place - 1
+            if kept.sequence > source.snapshot_holds:
+                books_apply(&self.books.set, &kept.record, 1)
+                whole = kept.record.flags & EVENT_END
+            place = kept.next
+        if book.reason == POOL_EXHAUSTED:
+            return
+        follow.first_kept = 0
+        self.gates[record.symbol] = self.gate_of(source)
+        self.recoveries += 1
+        book.state = STATE_LIVE
+        book.reason = 0
+        if whole:  # else the rest of the event is to come, and its end will publish the book
+            self.show(book)
+
+    cdef void hush(self, Source* source, bint silent, uint64_t now, const Arrival* arrival) noexcept nogil:
+        """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
+        cdef uint32_t owner = self.gate_of(source)
+        cdef uint32_t symbol
+        cdef Book* book
+        source.silent = silent
+        for symbol in range(self.books.set.symbols):
+            book = self.books.set.books + symbol
+            if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
+                if silent:
+                    self.stale_marks += 1
+                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, now, arrival)
+                else:
+                    self.show(book)

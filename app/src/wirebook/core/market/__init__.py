@@ -1,0 +1,1 @@
+"""The market cache in shared memory: its layout, its writer, its readers."""

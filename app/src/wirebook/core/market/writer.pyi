@@ -1,0 +1,6 @@
+from os import PathLike
+
+class MarketWriter:
+    symbols: int
+    def __init__(self, path: str | PathLike[str], symbols: int) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Packets in and out: UDP, AF_XDP, and when they came."""

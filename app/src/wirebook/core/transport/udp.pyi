@@ -1,0 +1,20 @@
+from collections.abc import Sequence
+
+from wirebook.core.transport.base import Endpoint, Receiver, Sender
+
+class UdpSender(Sender):
+    def __init__(self, lines: Sequence[Endpoint], ttl: int = 1, loopback: bool = True) -> None: ...
+
+class UdpReceiver(Receiver):
+    buffer_bytes: int
+    calls: int
+    stamps: str
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        receive_buffer: int = 8388608,
+        busy_poll_us: int = 0,
+        *,
+        line: int = 0,
+        seldom: bool = False,
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""Records and packets: docs/wire-format.md in code."""

@@ -1,0 +1,104 @@
+"""Replays: the figures of recorded traffic, and that a wrong book would be seen."""
+
+from pathlib import Path
+
+import pytest
+
+from wirebook import capture
+from wirebook.errors import UserError
+from wirebook.replay import replay, table
+from wirebook.venues import get
+
+from ..venues.support import event, snapshot
+
+VENUE = get("binance")
+
+
+def write(path: Path, *messages: bytes) -> Path:
+    path.write_bytes(b"".join(b"%d %b\n" % (number, message) for number, message in enumerate(messages)))
+    return path
+
+
+def ticker(last: int, bid: str, ask: str) -> bytes:
+    (b, bq), (a, aq) = bid.split(":"), ask.split(":")
+    return (
+        f'{{"stream":"btcusdt@bookTicker","data":{{"u":{last},"s":"BTCUSDT","b":"{b}","B":"{bq}","a":"{a}","A":"{aq}"}}}}'
+    ).encode()
+
+
+def test_recorded_spot_traffic(spot_capture: Path) -> None:
+    report, notes = replay(VENUE, spot_capture)
+    assert (report.messages, report.updates, report.snapshots) == (41249, 3449, 1)
+    assert (report.bbo_equal, report.bbo_differ) == (564, 0)
+    assert (report.gaps, report.resyncs, report.crossed) == (0, 0, 0)
+    assert report.deletes_of_absent > 10_000
+    assert notes == []
+
+
+def test_a_ticker_is_compared_whether_it_comes_before_or_after(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "c",
+        snapshot(10),
+        ticker(12, "100.5:2", "101:1"),
+        event(11, 12, "100.50:2"),
+        event(13, 14, "", "100.90:3"),
+        ticker(14, "100.50:2.0", "100.9:3"),
+        ticker(14, "1:1", "2:1"),  # that book has been compared
+    )
+    report, _ = replay(VENUE, path)
+    assert (report.bbo_equal, report.bbo_differ) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["100.4:2 101:1", "100.5:3 101:1", "100.5:2 101.1:1", "100.5:2 101:2", "100.5:2 101:1.0001"]
+)
+def test_each_of_the_four_numbers_counts(tmp_path: Path, wrong: str) -> None:
+    report, _ = replay(
+        VENUE, write(tmp_path / "c", snapshot(10), event(11, 12, "100.50:2"), ticker(12, *wrong.split()))
+    )
+    assert (report.bbo_equal, report.bbo_differ) == (0, 1)
+
+
+def test_gaps_and_resyncs_are_counted(tmp_path: Path) -> None:
+    report, notes = replay(
+        VENUE,
+        write(
+            tmp_path / "c",
+            snapshot(10),
+            event(11, 12, "100.50:2"),
+            event(14, 15, "100.60:2"),
+            ticker(15, "100.6:2", "101:1"),
+            snapshot(13, "100.50:2"),
+            event(16, 16, "102.00:2"),
+        ),
+    )
+    assert (report.updates, report.snapshots, report.gaps, report.resyncs) == (3, 2, 1, 1)
+    assert (report.bbo_equal, report.bbo_differ, report.crossed) == (1, 0, 1)
+    assert "gap after id 12, the next event begins at 14" in notes[0]
+    assert "crossed" in table(report)
+
+
+def test_recorded_traffic_with_an_event_missing_is_stale_from_there(tmp_path: Path, spot_capture: Path) -> None:
+    path = tmp_path / "c"
+    depth = 0
+    with path.open("wb") as file:
+        for at_ns, raw in capture.read(spot_capture):
+            depth += b"depthUpdate" in raw
+            if depth != 1000 or b"depthUpdate" not in raw:
+                file.write(b"%d %b\n" % (at_ns, raw))
+    report, _ = replay(VENUE, path)
+    assert (report.updates, report.gaps, report.resyncs, report.bbo_differ) == (997, 1, 0, 0)
+    assert 0 < report.bbo_equal < 564
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([b"{}"], "no depth events of binance"),
+        ([b"{"], r"line 1: not JSON.*is this a capture of binance"),
+        ([event(1, 2), event(1, 2, symbol="ETHUSDT"), snapshot(1)], "2 instruments and a snapshot"),
+    ],
+)
+def test_another_capture_is_refused(tmp_path: Path, messages: list[bytes], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        replay(VENUE, write(tmp_path / "c", *messages))
