@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from support import PROJECT, Twin, differences
 
 
@@ -69,6 +70,15 @@ def test_each_service_runs_on_its_own_cpu_and_the_books_stay_in_memory(twin: Twi
 
 def test_the_books_are_live(twin: Twin) -> None:
     assert [book["state"] for book in twin.books()] == ["LIVE"]
+
+
+def test_what_the_documentation_has_people_run_can_be_run(twin: Twin) -> None:
+    commands = yaml.safe_load((PROJECT / "tests/node-commands.yml").read_text())
+    for entry in [*commands["container"], *commands["twin"]]:
+        said = twin.ssh(f"{{ {entry.get('run', entry['command'])}; }} >/tmp/said 2>&1; echo $?; tail -n 3 /tmp/said")
+        status, _, end = said.partition("\n")
+        assert int(status) in entry.get("status", [0]), f"{entry['command']}: {end}"
+        assert "Traceback" not in end
 
 
 def test_a_second_deploy_changes_nothing_and_is_quicker(twin: Twin, seconds: dict[str, float]) -> None:
