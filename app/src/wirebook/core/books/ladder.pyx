@@ -127,5 +127,5 @@ cdef void ladder_set(BookSet* books, Book* book, uint32_t kind, uint64_t key, in
             pages_clear(&books.pages, owner_of(book.symbol, kind))
     held = book.rungs[kind]
     book.floor[kind] = ladder.keys[held - 1] if held < book.levels[kind] else 0
+    # Who listens looks at the end of every event: `watch` is set already.
     book.shown |= <uint8_t> ((place < <int> books.depth) << kind)
-    book.watch |= place == 0
