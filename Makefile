@@ -70,17 +70,17 @@ undo: .venv/.requirements-controller collection ## take back on HOST all that wa
 
 .PHONY: lab lab-stop lab-reset lab-ssh
 lab lab-stop lab-reset lab-ssh: HOST := $(or $(HOST),lab1)
-lab: .venv/.requirements-controller collection .cache/packages-lab ## build and boot the digital twin (HOST=lab1)
+lab: .venv/.requirements-controller collection .cache/packages-lab ## build and boot the twin (HOST=lab1)
 	$(need_host)
-	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=started
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars twin_state=started
 
 lab-stop: .venv/.requirements-controller collection ## shut the twin down
 	$(need_host)
-	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=stopped
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars twin_state=stopped
 
 lab-reset: .venv/.requirements-controller collection ## shut the twin down and delete its disk: the next start is a bare image
 	$(need_host)
-	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars lab_state=absent
+	@$(PLAY) playbooks/lab.yml --limit $(HOST) --extra-vars twin_state=absent
 
 lab-ssh: ## log in to the twin
 	@ssh -F $(or $(LAB_DIR),.lab)/$(HOST)/ssh_config $(HOST)
@@ -199,7 +199,7 @@ collection: ## let Ansible and pytest find this checkout as the collection wireb
 	@ln --symbolic --force --no-dereference ../../../.. .cache/collections/ansible_collections/wirebook/node
 	@ln --symbolic --force --no-dereference ../../plugins/module_utils .cache/on-host/wirebook_node
 
-# Debian 13's own QEMU has the igb model; on Debian 12 the role lab fetches one that has.
+# Debian 13's own QEMU has the igb model; on Debian 12 the role twin fetches one that has.
 QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -ge 13 ] 2>/dev/null && echo qemu-system-x86)
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)

@@ -7,9 +7,9 @@ from recap import changed_nothing, last_recap
 
 # `make deploy HOST=lab1` on a twin that runs: the playbook lab, then the deploy, which changed three things.
 TWO_RECAPS = """
-PLAY [Digital twins on this controller] ****************************************
+PLAY [Twins on this controller] ************************************************
 
-TASK [lab : Ask whether the twin runs] *****************************************
+TASK [twin : Ask whether the twin runs] ****************************************
 ok: [lab1]
 
 PLAY RECAP *********************************************************************

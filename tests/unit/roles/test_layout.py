@@ -16,7 +16,7 @@ TASKS = sorted([*ROLES.glob("*/tasks/*.yml"), *ROLES.glob("*/handlers/*.yml")])
 NAMES = sorted(path.parents[1].name for path in ROLES.glob("*/tasks/main.yml"))
 CALLS = ("ansible.builtin.import_role", "ansible.builtin.include_role")
 # They have playbooks of their own.
-NOT_DEPLOYED = {"lab", "undo"}
+NOT_DEPLOYED = {"twin", "undo"}
 
 
 def steps(of: Any) -> Iterator[dict[str, Any]]:
