@@ -86,16 +86,16 @@ class Role:
         """Return the arguments of the tasks that call a module, unrendered."""
         return [task[key] for task in self.tasks for key in task if key.rpartition(".")[2] == module]
 
-    def render(self, module: str, host: dict[str, Any]) -> list[Any]:
-        """Return the arguments of the tasks that call a module."""
+    def render(self, data: Any, host: dict[str, Any]) -> Any:
+        """Return data, such as the arguments of a task, as the role makes them for a host."""
         own = {"role_path": str(self.path), "ansible_search_path": [str(self.path)], "ansible_managed": "managed"}
         known = self.defaults | self.variables | own | host
-        return list(Templar(self.loader, known).template(self.calls(module)))
+        return Templar(self.loader, known).template(data)
 
 
 def hosts() -> Iterator[tuple[str, Machine, dict[str, Any]]]:
     """Yield the name, the machine and the variables of each host: those of modes/, and those of the inventories."""
-    changes = {path.stem: DataLoader().load_from_file(str(path)) for path in sorted(MODES.glob("*.yml"))}
+    changes = {path.stem: DataLoader().load_from_file(str(path))["inventory"] for path in sorted(MODES.glob("*.yml"))}
     common = changes["common"]
     for name, change in changes.items():
         yield name, Machine(), common | change
@@ -113,12 +113,12 @@ def host_variables(topology: Role, machine: Machine, inventory: dict[str, Any]) 
     with tempfile.TemporaryDirectory() as folder:
         facts = machine.facts(Path(folder), inventory)
     known = {"inventory_hostname": "colo1"} | inventory | {"__topology_facts": {"host": facts}}
-    (asked,) = topology.render("topology_model", known)
+    (asked,) = topology.render(topology.calls("topology_model"), known)
     wish, host = Wish.from_inventory(asked), Host.from_facts(facts)
     if refused := refusals(wish, host):
         raise SystemExit("\n".join(refused))
     known["__topology_model"] = {"derived": derive(wish, host), "drawing": []}
-    (handed,) = topology.render("set_fact", known)
+    (handed,) = topology.render(topology.calls("set_fact"), known)
     return {**known, **handed}
 
 
@@ -133,15 +133,22 @@ def written(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print everything: by mode, by role."""
+    """Print everything: by host, by role."""
     init_plugin_loader()
-    roles = [Role(tasks.parents[1]) for tasks in sorted(ROLES.glob("*/tasks/main.yml"))]
-    (topology,) = [role for role in roles if role.path.name == "topology"]
-    writing = [role for role in roles if role.calls("dropins")]
+    roles = {tasks.parents[1].name: Role(tasks.parents[1]) for tasks in sorted(ROLES.glob("*/tasks/main.yml"))}
+    calls = {name: role.calls("dropins") for name, role in roles.items()}
     rendered = {}
     for name, machine, inventory in hosts():
-        host = host_variables(topology, machine, inventory)
-        rendered[name] = {role.path.name: list(map(written, role.render("dropins", host))) for role in writing}
+        host = host_variables(roles["topology"], machine, inventory)
+        rendered[name] = {
+            role: [written(arguments) for arguments in roles[role].render(tasks, host)]
+            for role, tasks in calls.items()
+            if tasks
+        }
+        rendered[name]["packages"] = roles["packages"].render(roles["packages"].variables["__packages_names"], host)
+        (build,) = [call for call in roles["feed_engine"].calls("command") if "build-wheelhouse" in str(call)]
+        # The suite, how it is built, and for which CPU.
+        rendered[name]["build"] = roles["feed_engine"].render(build["argv"][2:5], host)
     json.dump(rendered, sys.stdout)
 
 
