@@ -72,7 +72,7 @@ def test_a_stale_book_is_not_counted_as_crossed() -> None:
 def test_events_of_a_stale_book_are_not_published(tmp_path: Path, mark: Record) -> None:
     """Readers keep what they had, and why it is stale."""
     engine = Engine(live(), MarketWriter(tmp_path / "market", 2), history=16)
-    view = MarketView(tmp_path / "market")
+    view = MarketView(tmp_path / "market", silence=60.0)
     apply(engine.books, event(9, Kind.BID, 100, 1))
     apply(engine.books, mark)
     shown, published = view.top(0), view.symbol(0).events

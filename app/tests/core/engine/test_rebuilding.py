@@ -46,7 +46,7 @@ def test_a_snapshot_that_does_not_fit_makes_no_live_book(path: Path) -> None:
     publisher.books[0] = ({4096 * price: 1 for price in range(40_000)}, {})
     give(engine, publisher.snapshot(0))
     assert (engine.books.state(0), engine.books.reason(0)) == (State.STALE, Reason.POOL_EXHAUSTED)
-    view = MarketView(path)
+    view = MarketView(path, silence=60.0)
     assert (view.top(0).state, view.top(0).reason) == (State.STALE, Reason.POOL_EXHAUSTED)
     assert (engine.live(), engine.counters()["recoveries"]) == (0, 0)
     publisher.books[0] = ({4096 * price: 1 for price in range(10)}, {})

@@ -60,13 +60,13 @@ def poke(path: Path, offset: int, value: bytes) -> None:
 def test_a_new_writer_empties_what_its_predecessor_left(path: Path, orderly: bool) -> None:
     """Names, levels and states: its symbols may be others."""
     engine = written(path)
-    view = MarketView(path)
+    view = MarketView(path, silence=60.0)
     assert view.top(1).state is State.LIVE
     if orderly:
         engine.market.close()
     del engine
     writer = MarketWriter(path, 4)
-    for reader in (view, MarketView(path)):
+    for reader in (view, MarketView(path, silence=60.0)):
         assert reader.alive
         top, bids, asks = reader.depth(1)
         assert top[:7] == (State.EMPTY, 0, 0, None, None, None, None)
@@ -82,7 +82,7 @@ def test_a_record_that_a_killed_writer_left_half_written_can_be_read_again(path:
     del engine
     place = HEADER_BYTES + RECORD_BYTES
     poke(path, place, struct.pack("<I", sequence))
-    view = MarketView(path)
+    view = MarketView(path, silence=60.0)
     engine = written(path)
     after = int(view.array["sequence"][1])
     assert after % 2 == 0
@@ -122,8 +122,8 @@ def _one(kind: Kind, *rest: int) -> Batch:
 @pytest.mark.parametrize(
     ("ahead_ns", "alive"),
     [
-        (-100_000_000, True),
-        (-1_500_000_000, False),
+        (-1_000_000_000, True),
+        (-11_000_000_000, False),
         (500_000_000, True),  # came while we looked at the clock
         (3_600_000_000_000, False),  # of an earlier boot: the clock began anew
         (2**62, False),
@@ -132,7 +132,7 @@ def _one(kind: Kind, *rest: int) -> Batch:
 def test_a_heartbeat_is_of_now(path: Path, ahead_ns: int, alive: bool) -> None:
     engine = written(path)
     poke(path, HEARTBEAT_NS, struct.pack("<Q", time.monotonic_ns() + ahead_ns))
-    view = MarketView(path, silence=1.0)
+    view = MarketView(path, silence=10.0)
     assert view.alive is alive
     assert view.top(1).state is (State.LIVE if alive else State.STALE)
     assert view.depth(1)[0].state is (State.LIVE if alive else State.STALE)
