@@ -19,7 +19,8 @@ import json, sys
 from ansible.plugins.loader import init_plugin_loader
 from ansible_collections.wirebook.node.tests.unit.support.render_roles import ROLES, Role
 init_plugin_loader()
-(call,) = Role(ROLES / "programs").render("dropins", {})
+role = Role(ROLES / "programs")
+(call,) = role.render(role.calls("dropins"), {})
 json.dump(call["files"], sys.stdout)
 """
 # For the controller, which writes the manual pages by it.
