@@ -19,6 +19,7 @@ import time
 import tomllib
 from pathlib import Path
 
+from ..dropins.due import FOLDER, Due
 from ..topology.cpus import parse_cpus
 from .arguments import counted, whole_number
 from .program import STATUSES, Argument, Command, FailedError, MistakeError, Program
@@ -55,6 +56,11 @@ def current() -> Path:
 def previous() -> Path:
     """Return the link to the release that ran before."""
     return root() / "previous"
+
+
+def restart() -> Due:
+    """Return whether the units and the link are of another release than what runs."""
+    return Due("feed_engine", at(str(FOLDER)))
 
 
 def linked(link: Path) -> Path | None:
@@ -124,6 +130,7 @@ def take_out(units: list[str]) -> None:
 def switch(release: Path, running: Path | None) -> None:
     """Make a release the one that runs; return while it starts."""
     files = unit_files(release)
+    restart().set()
     if running:
         take_out([unit for unit in unit_files(running) if unit not in files])
     for unit in files:
@@ -135,6 +142,7 @@ def switch(release: Path, running: Path | None) -> None:
     systemctl("reset-failed", *units_of(release))
     # Not waited for: a book process that finds no memory is started again and again, and wait_healthy() names it.
     systemctl("restart", "--no-block", TARGET)
+    restart().clear()
 
 
 def objections(release: Path) -> str | None:
@@ -230,7 +238,7 @@ def keep_running(release: Path, seconds: float) -> bool:
 def activate(release: Path, seconds: float) -> bool:
     """Run a release; go back to the previous one if it isn't healthy in time. Return whether anything was changed."""
     running = linked(current())
-    if running == release and has_units(release):
+    if running == release and has_units(release) and not restart().is_set():
         return keep_running(release, seconds)
     point(release / "venv", root() / "venvs" / (release / "code").read_text().strip())
     if problem := objections(release):

@@ -90,6 +90,21 @@ def test_a_release_that_runs_is_left_alone(node: FakeHost, capsys: Captured) -> 
     assert all(call.startswith("systemctl show") for call in node.calls()[calls:])
 
 
+def test_a_switch_that_was_killed_before_the_restart_is_made_up_for(node: FakeHost, capsys: Captured) -> None:
+    run("activate", "one")
+    node.install("systemctl", "case $2 in restart) exit 1 ;; esac\n" + SYSTEMCTL)
+    assert run("activate", "two") != 0
+    assert (running(node), unit(node)) == ("two", "# of two\n")
+    node.install("systemctl", SYSTEMCTL)
+    calls = len(node.calls())
+    capsys.readouterr()
+    assert run("activate", "two") == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is True
+    assert "systemctl --quiet restart --no-block wirebook.target" in node.calls()[calls:]
+    assert run("activate", "two") == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is False
+
+
 @pytest.mark.parametrize("alias", ALIASES)
 def test_an_alias_that_was_taken_away_comes_back(node: FakeHost, capsys: Captured, alias: str) -> None:
     run("activate", "one")
