@@ -67,3 +67,19 @@ def test_an_empty_or_absent_one_is_named(tmp_path: Path) -> None:
         list(capture.read(tmp_path / "absent"))
     with pytest.raises(UserError, match="Is a directory"):
         list(capture.read(tmp_path))
+
+
+def test_an_empty_message_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "capture.txt"
+    path.write_bytes(b"1 {}\n2 \n3 {}\n")
+    assert list(capture.read(path)) == [(1, b"{}"), (2, b""), (3, b"{}")]
+
+
+def test_marks_are_no_messages(tmp_path: Path) -> None:
+    path = tmp_path / "capture.txt"
+    mark = capture.mark("connected", 3, symbols=["A"])
+    path.write_bytes(b"1 " + mark + b"\n2 {}\n3 {\"wirebook\":\"x\n")
+    assert next(iter(capture.entries(path))) == (1, mark)
+    assert list(capture.read(path)) == [(2, b"{}"), (3, b'{"wirebook":"x')]
+    assert capture.mark_of(mark) == capture.Mark("connected", 3, {"symbols": ["A"]})
+    assert capture.mark_of(b'{"e":"depthUpdate"}') is None

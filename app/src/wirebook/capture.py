@@ -1,6 +1,15 @@
 """Captures: raw venue traffic, one message a line: `<receive time, ns since 1970> <message as sent>`.
 
 Plain text, gzip (`.gz`) or zstd (`.zst`), told by the file's first bytes. `sim` and `replay` read them.
+
+Between the messages lie marks, of which connection they came by and what happened to it: `<time> {"wirebook":KIND,...}`
+with the connection's number. The lines after a mark are of its connection. Recordings from before there were marks have
+none, and are read as one connection's.
+
+- `connected`, with the `symbols` that it follows; `disconnected`; `retired`, for a successor whose traffic comes next
+- `connection`: the next lines are of another one
+- `request`, with `symbol` and `path`: a book was asked for by REST, whose answer is a line of its own
+- `binary`, with `base64`: a frame that isn't text
 """
 
 from __future__ import annotations
@@ -10,16 +19,48 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import orjson
 
 from wirebook.errors import UserError
 
+_MARK = b'{"wirebook":"'
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
+class Mark(NamedTuple):
+    """What happened to a connection."""
+
+    kind: str
+    connection: int
+    details: dict[str, Any]
+
+
+def mark(kind: str, connection: int, **details: object) -> bytes:
+    """The text of a mark."""
+    return orjson.dumps({"wirebook": kind, "connection": connection, **details})
+
+
+def mark_of(raw: bytes) -> Mark | None:
+    """The mark that a line is, None if it is a message."""
+    if not raw.startswith(_MARK):
+        return None
+    try:
+        details = orjson.loads(raw)
+        return Mark(str(details.pop("wirebook")), int(details.pop("connection")), details)
+    except (ValueError, KeyError, TypeError):
+        return None  # a message after all, and no venue's
+
+
 def read(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (receive time in ns, message) for every line of the capture at `path`.
+    """Yield (receive time in ns, message) for every message of the capture at `path`; raises as `entries`."""
+    return (entry for entry in entries(path) if mark_of(entry[1]) is None)
+
+
+def entries(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (time in ns, message or mark) for every line of the capture at `path`. A message may be empty.
 
     Raises UserError with the file and the line number for a missing or truncated file and for a line that isn't a
     capture's. Lines before the damage have been yielded by then.
@@ -29,7 +70,7 @@ def read(path: Path) -> Iterator[tuple[int, bytes]]:
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
                 stamp, separator, message = line.rstrip(b"\r\n").partition(b" ")
-                if not separator or not message or not stamp.isdigit() or len(stamp) > 19:
+                if not separator or not stamp.isdigit() or len(stamp) > 19:
                     raise UserError(
                         f"{path}, line {number}: expected `<ns since 1970> <message>`, found {line[:40]!r}; "
                         "is this a capture?"

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 import zstandard
 
+from wirebook import capture
 from wirebook.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class Recorder:
             raise UserError(f"can't write recordings to {directory}; make it a directory that this user may write")
         self.dropped = 0
         """Messages that were not recorded, because the recording process fell behind or ended."""
+        self._connections = 0
+        self._connection = 0
+        """Of which the last line was."""
         self._lines: deque[bytes] = deque()
         self._waiting = 0
         self._told = 0
@@ -67,15 +71,22 @@ class Recorder:
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.set_blocking(self._pipe, False)
 
-    def write(self, receive_ns: int, raw: bytes) -> None:
-        """Add a message. It is counted and left out if too much is waiting."""
+    def next_connection(self) -> int:
+        """A number for a connection that was made."""
+        self._connections += 1
+        return self._connections
+
+    def write(self, receive_ns: int, raw: bytes, connection: int = 0) -> None:
+        """Add a message or a mark of a connection. It is counted and left out if too much is waiting."""
         if self._waiting > _MOST_WAITING_BYTES:
             self.dropped += 1
             return
+        if connection != self._connection:
+            self._connection = connection
+            if capture.mark_of(raw) is None:
+                self._add(b"%d %b\n" % (receive_ns, capture.mark("connection", connection)))
         # a line break can only be white space between JSON's tokens
-        line = b"%d %b\n" % (receive_ns, raw.replace(b"\n", b" "))
-        self._lines.append(line)
-        self._waiting += len(line)
+        self._add(b"%d %b\n" % (receive_ns, raw.replace(b"\n", b" ")))
 
     def flush(self) -> None:
         """Pass on what the pipe takes, and say what was left out. To be called now and then."""
@@ -107,6 +118,10 @@ class Recorder:
             _log.warning("the recording process doesn't end: its last file may be truncated")
             self._process.kill()
             self._process.wait()
+
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._waiting += len(line)
 
     def _pass_on(self) -> None:
         lines = self._lines

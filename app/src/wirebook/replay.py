@@ -6,15 +6,31 @@ update id), each book is compared with the ticker of the very same id, price and
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wirebook import capture
+from wirebook.capture import Mark
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books, State
-from wirebook.core.wire.records import Batch
-from wirebook.venues.base import Instrument, Ticker, UnrepresentableError, Venue, WantLog, parts, scaled
+from wirebook.core.wire.records import Batch, Reason
+from wirebook.venues.base import (
+    Counters,
+    Ignored,
+    Instrument,
+    MalformedError,
+    Message,
+    Several,
+    Snapshot,
+    Ticker,
+    UnrepresentableError,
+    Venue,
+    WantLog,
+    WantSnapshot,
+    parts,
+    scaled,
+)
 from wirebook.venues.follower import BookFollower
 from wirebook.venues.learn import learn
 
@@ -31,7 +47,9 @@ class Report:
     """What `wirebook replay --json` prints."""
 
     messages: int
-    """Lines of the capture."""
+    """Lines of the capture that a venue sent."""
+    malformed: int
+    """Messages that couldn't be read: passed over, as by the live feed."""
     updates: int
     """Incremental events applied."""
     snapshots: int
@@ -83,6 +101,99 @@ class _Sink:
             self._pairs.say(0, (symbol, books.update_id(symbol)), books.top(symbol))
 
 
+class _Connections:
+    """The followers of a recording, one for each connection that its marks tell of; without marks, one for all."""
+
+    def __init__(self, venue: Venue, instruments: list[Instrument], sink: _Sink, books: Books) -> None:
+        self.notes: list[str] = []
+        """The lines that the followers would have logged."""
+        self._venue = venue
+        self._instruments = instruments
+        self._sink = sink
+        self._books = books
+        self._made: list[BookFollower] = []
+        self._up: dict[int, BookFollower] = {}
+        self._begun: set[int] = set()
+        """Connections whose beginning is recorded, so that it is known what they follow."""
+        self._current = 0
+        self._marked = False
+        self._kept: dict[int, bytes] = {}
+        """Symbol id → a REST snapshot that came while the book was live and not yet known to be broken."""
+
+    def mark(self, mark: Mark, now_ns: int) -> None:
+        """What happened to a connection."""
+        self._current = mark.connection
+        self._marked = True
+        if mark.kind == "connected":
+            names = set(mark.details.get("symbols", ()))
+            for number, follower in list(self._up.items()):
+                if number == mark.connection or any(one.name in names for one in follower.instruments.values()):
+                    self._end(number, now_ns)
+            self._begin(mark.connection, [one for one in self._instruments if one.name in names])
+            self._begun.add(mark.connection)
+        elif mark.kind == "disconnected":
+            self._end(mark.connection, now_ns)
+        elif mark.kind == "binary":
+            self._follower().unreadable("a binary frame", b"", now_ns)
+
+    def message(self, raw: bytes, message: Message, receive_ns: int) -> None:
+        """A message, and what was decoded of it."""
+        if not self._marked and isinstance(message, Several) and message.number == 0 and self._current in self._up:
+            # from before there were marks: where messages are numbered, the first one says that a connection is new
+            self._end(self._current, receive_ns)
+        follower = self._follower()
+        if isinstance(message, Snapshot) and not self._venue.snapshots_in_band:
+            self._keep(follower, message, raw)
+        follower.message(raw, receive_ns)
+        if follower.wants:
+            self._serve(follower, receive_ns)
+
+    def counters(self) -> Counters:
+        """The sums of all followers."""
+        total: Counter[str] = Counter()
+        for follower in self._made:
+            total.update(asdict(follower.counters))
+        return Counters(**total)
+
+    def _follower(self) -> BookFollower:
+        """That of the present connection; one whose beginning isn't recorded may follow what no other is known to."""
+        if self._current not in self._up:
+            others = {symbol for number in self._begun & self._up.keys() for symbol in self._up[number].instruments}
+            self._begin(self._current, [one for one in self._instruments if one.id not in others])
+        return self._up[self._current]
+
+    def _begin(self, number: int, instruments: list[Instrument]) -> None:
+        follower = BookFollower(self._venue, instruments, self._sink)
+        self._up[number] = follower
+        self._made.append(follower)
+        follower.connected()
+
+    def _end(self, number: int, now_ns: int) -> None:
+        follower = self._up.pop(number, None)
+        if follower is not None:
+            follower.disconnected(Reason.DISCONNECTED, now_ns)
+            self._serve(follower, now_ns)
+
+    def _keep(self, follower: BookFollower, snapshot: Snapshot, raw: bytes) -> None:
+        """Without marks, a snapshot may come before the event that shows what it was asked for."""
+        only = self._instruments[0].name if len(self._instruments) == 1 else None
+        for symbol, instrument in follower.instruments.items():
+            if (
+                instrument.name == (snapshot.instrument or only)
+                and not follower.awaits(symbol)
+                and snapshot.last > self._books.update_id(symbol)
+            ):
+                self._kept[symbol] = raw
+
+    def _serve(self, follower: BookFollower, receive_ns: int) -> None:
+        wants, follower.wants = follower.wants, []
+        for want in wants:
+            if isinstance(want, WantLog):
+                self.notes.append(want.text)
+            elif isinstance(want, WantSnapshot) and want.symbol in self._kept:
+                follower.snapshot(want.symbol, self._kept.pop(want.symbol), receive_ns)
+
+
 def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     """Replay a capture; the report, and the lines a follower would have logged. Raises UserError for a bad capture."""
     learned = learn(venue, path)
@@ -91,17 +202,25 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     }
     books = Books(len(instruments), Arena(_ARENA_BYTES, "off"))
     pairs = _Pairs()
-    follower = BookFollower(venue, list(instruments.values()), _Sink(books, pairs))
-    follower.connected()
-    for receive_ns, raw in capture.read(path):
-        follower.message(raw, receive_ns)
-        for part in parts(venue.decode(raw)):
+    connections = _Connections(venue, list(instruments.values()), _Sink(books, pairs), books)
+    for receive_ns, raw in capture.entries(path):
+        mark = capture.mark_of(raw)
+        if mark is not None:
+            connections.mark(mark, receive_ns)
+            continue
+        try:
+            message = venue.decode(raw)
+        except MalformedError:
+            message = Ignored()  # the follower counts it
+        connections.message(raw, message, receive_ns)
+        for part in parts(message):
             if isinstance(part, Ticker) and part.instrument in instruments:
                 instrument = instruments[part.instrument]
                 pairs.say(1, (instrument.id, part.last), _ticker_top(part, instrument))
-    counters, built = follower.counters, books.counters()
+    counters, built = connections.counters(), books.counters()
     report = Report(
         messages=counters.messages,
+        malformed=counters.malformed,
         updates=counters.updates,
         snapshots=counters.snapshots,
         gaps=counters.gaps,
@@ -113,7 +232,7 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
         crossed=built["crossed"],
         deletes_of_absent=built["deletes_of_absent"],
     )
-    return report, [want.text for want in follower.wants if isinstance(want, WantLog)]
+    return report, connections.notes
 
 
 def _ticker_top(ticker: Ticker, instrument: Instrument) -> Top:

@@ -127,3 +127,21 @@ def test_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     for place in ("absent", "file"):
         with pytest.raises(UserError, match=f"{place}; make it a directory"):
             Recorder(tmp_path / place, "venue", 1, 60, CPUS)
+
+
+def test_the_connection_is_marked_where_it_changes(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "venue", 1, 60, CPUS)
+    one, two = recorder.next_connection(), recorder.next_connection()
+    recorder.write(1, capture.mark("connected", one, symbols=["A"]), one)
+    recorder.write(2, b"a", one)
+    recorder.write(3, capture.mark("connected", two, symbols=["B"]), two)
+    recorder.write(4, b"b", two)
+    recorder.write(5, b"a", one)
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    kinds = [capture.mark_of(raw) or raw for _, raw in capture.entries(path)]
+    assert kinds == [
+        capture.Mark("connected", 1, {"symbols": ["A"]}), b"a",
+        capture.Mark("connected", 2, {"symbols": ["B"]}), b"b",
+        capture.Mark("connection", 1, {}), b"a",
+    ]  # fmt: skip

@@ -102,3 +102,72 @@ def test_recorded_traffic_with_an_event_missing_is_stale_from_there(tmp_path: Pa
 def test_another_capture_is_refused(tmp_path: Path, messages: list[bytes], words: str) -> None:
     with pytest.raises(UserError, match=words):
         replay(VENUE, write(tmp_path / "c", *messages))
+
+
+def test_an_unreadable_or_empty_message_is_counted_and_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "c", snapshot(10), event(11, 11), b"<html>502</html>", b"", event(12, 12))
+    report, notes = replay(VENUE, path)
+    assert (report.messages, report.malformed, report.updates, report.gaps) == (5, 2, 2, 0)
+    assert "can't be decoded" in notes[0]
+
+
+def test_a_reconnect_without_marks_goes_on_with_the_next_snapshot(tmp_path: Path) -> None:
+    """In either order: the answer came before the first event that shows the gap, or after it."""
+    before = [snapshot(10), event(11, 11), event(12, 12)]
+    for after in ([snapshot(30), event(31, 31)], [event(31, 31), snapshot(30)]):
+        report, _ = replay(VENUE, write(tmp_path / "c", *before, *after, event(32, 32)))
+        assert (report.updates, report.snapshots, report.gaps) == (4, 2, 1)
+
+
+def l2(number: int, kind: str, price: int, name: str = "X-USD") -> bytes:
+    return (
+        b'{"channel":"l2_data","timestamp":"2023-11-14T22:13:20Z","sequence_num":%d,"events":[{"type":"%b",'
+        b'"product_id":"%b","updates":[{"side":"bid","price_level":"%d","new_quantity":"1"}]}]}'
+        % (number, kind.encode(), name.encode(), price)
+    )
+
+
+def test_a_reconnect_without_marks_is_told_by_the_connections_numbers(tmp_path: Path) -> None:
+    once = [l2(0, "snapshot", 100), l2(1, "update", 101), l2(2, "update", 102)]
+    report, _ = replay(get("coinbase"), write(tmp_path / "c", *once, *once))
+    assert (report.updates, report.snapshots, report.gaps) == (4, 2, 0)
+
+
+def test_connections_with_numbers_of_their_own_are_kept_apart_by_marks(tmp_path: Path) -> None:
+    """Two of them, interleaved; one is lost and made anew, and the other goes on."""
+    one, two = ([l2(0, "snapshot", 100, name), *(l2(n, "update", 100 + n, name) for n in range(1, 6))] for name in "AB")
+    path = write(
+        tmp_path / "c",
+        capture.mark("connected", 1, symbols=["A"]), one[0], capture.mark("connected", 2, symbols=["B"]), two[0],
+        capture.mark("connection", 1), one[1], one[2], capture.mark("connection", 2), two[1],
+        capture.mark("disconnected", 1), capture.mark("connection", 2), two[2],
+        capture.mark("connected", 3, symbols=["A"]), one[0], one[1], capture.mark("connection", 2), two[3],
+    )  # fmt: skip
+    report, notes = replay(get("coinbase"), path)
+    assert (report.messages, report.updates, report.snapshots, report.gaps) == (9, 6, 3, 0)
+    assert notes == []
+
+
+def test_a_binary_frame_is_counted_in_a_replay(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "c", capture.mark("connected", 1, symbols=["BTCUSDT"]), snapshot(10), event(11, 11),
+        capture.mark("binary", 1, base64="AAAA"), event(12, 12),
+    )  # fmt: skip
+    report, _ = replay(VENUE, path)
+    assert (report.malformed, report.updates) == (1, 2)
+
+
+def test_a_recording_that_begins_within_connections_follows_them(tmp_path: Path) -> None:
+    """As a file does that isn't the first of a recording."""
+
+    def named(body: bytes, name: bytes) -> bytes:
+        return body.replace(b"{", b'{"symbol":"%b",' % name, 1)
+
+    path = write(
+        tmp_path / "c",
+        event(11, 11), named(snapshot(10), b"BTCUSDT"), event(12, 12),
+        capture.mark("connection", 4), named(snapshot(20), b"ETHUSDT"), event(21, 21, symbol="ETHUSDT"),
+        capture.mark("connection", 3), event(13, 13),
+    )  # fmt: skip
+    report, _ = replay(VENUE, path)
+    assert (report.updates, report.gaps) == (3, 0)  # of connection 3 it isn't known that it is the first lines'

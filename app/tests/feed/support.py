@@ -12,6 +12,7 @@ import orjson
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
+from wirebook.capture import Mark, mark_of
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
 from wirebook.core.wire.packet import Channel, Encoder
@@ -125,9 +126,19 @@ class Recording:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
+        self.marks: list[Mark] = []
+        self._connections = 0
 
-    def write(self, _receive_ns: int, raw: bytes) -> None:
-        self.messages.append(raw)
+    def next_connection(self) -> int:
+        self._connections += 1
+        return self._connections
+
+    def write(self, _receive_ns: int, raw: bytes, _connection: int = 0) -> None:
+        mark = mark_of(raw)
+        if mark is None:
+            self.messages.append(raw)
+        else:
+            self.marks.append(mark)
 
 
 class Feed:

@@ -226,7 +226,9 @@ class _Feed:
             name = connection.follower.instruments[symbol].name
             wait = self._venue.snapshot_seconds
             try:
-                connection.snapshot(symbol, await self._rest.get(self._venue.snapshot_path(name)))
+                path = self._venue.snapshot_path(name)
+                connection.requested(symbol, path)
+                connection.snapshot(symbol, await self._rest.get(path))
                 failures = 0
             except RestError as error:
                 wait = max(backoff(failures, wait), error.retry_after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import logging
 import random
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from wirebook import capture
 from wirebook.core.wire.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
@@ -113,6 +115,8 @@ class Connection(WSListener):
         self._resubscribed: dict[int, float] = {}
         """Symbol id → when to ask again, of the books whose snapshot is to come in the stream."""
         self._held: list[tuple[int, bytes]] | None = None
+        self._number = 0
+        """Of the connection in a recording."""
 
     async def run(self) -> None:
         """Stay connected until `stop`. A failure is a log line and another attempt, never an exception."""
@@ -149,6 +153,7 @@ class Connection(WSListener):
         self._stopping = True
         transport, self._transport = self._transport, None
         if transport is not None:
+            self._mark("retired")
             transport.disconnect(graceful=False)
 
     @property
@@ -181,6 +186,10 @@ class Connection(WSListener):
                 self._resubscribe(symbol)
         self._send(now)
 
+    def requested(self, symbol: int, path: str) -> None:
+        """A REST snapshot is asked for now."""
+        self._mark("request", symbol=self._name(symbol), path=path)
+
     def snapshot(self, symbol: int, body: bytes) -> None:
         """The body of a REST snapshot that was fetched."""
         receive_ns = time.time_ns()
@@ -205,7 +214,11 @@ class Connection(WSListener):
         if self._held is not None:
             self._held.append((receive_ns, raw))
         else:
-            self._setting.recorder.write(receive_ns, raw)
+            self._setting.recorder.write(receive_ns, raw, self._number)
+
+    def _mark(self, kind: str, **details: object) -> None:
+        if self._setting.recorder is not None:
+            self._record(time.time_ns(), capture.mark(kind, self._number, **details))
 
     async def _once(self) -> None:
         # Where the venue wants a ping of its own, tick() sends that; elsewhere the protocol's, when nothing comes.
@@ -242,6 +255,7 @@ class Connection(WSListener):
 
     def _lost(self) -> None:
         self._transport = None
+        self._mark("disconnected")
         self._outgoing.clear()
         self._resubscribed.clear()
         self.follower.disconnected(self._reason, time.time_ns())
@@ -274,6 +288,9 @@ class Connection(WSListener):
         self._parts.clear()
         self._was_whole = False
         self.connects += 1
+        if self._setting.recorder is not None:
+            self._number = self._setting.recorder.next_connection()
+            self._mark("connected", symbols=self._names)
         _log.info("%s: connected to %s, %d symbols", self._venue.name, self._setting.url, len(self._names))
         tune(transport.underlying_transport.get_extra_info("socket"), self._venue.name, self._setting.receive_buffer)
         self.follower.connected()
@@ -302,6 +319,13 @@ class Connection(WSListener):
             if self.follower.wants:
                 self._publisher.flush()
                 self._serve()
+        elif frame.msg_type == WSMsgType.BINARY:
+            # no venue sends any: whatever it is, it may have been a book's event
+            raw = frame.get_payload_as_bytes()
+            self.follower.unreadable("a binary frame", raw, receive_ns)
+            self._mark("binary", base64=base64.b64encode(raw).decode())
+            self._publisher.flush()
+            self._serve()
         elif frame.msg_type == WSMsgType.CLOSE:
             _log.info("%s: the venue closes the connection: %s", self._venue.name, frame.get_close_code().name)
             transport.send_close(frame.get_close_code())

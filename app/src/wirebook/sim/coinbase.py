@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,8 +14,8 @@ from wirebook.sim.exchange import Books, InBand, Subscription, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
-_NUMBER = b'"sequence_num":0'
-"""How messages are written before it is known on which connection, as whose how manieth, they are sent."""
+_NUMBER = re.compile(rb'"sequence_num":\d+')
+"""Of the connection that a message is sent on, whatever it was where it was made up or recorded."""
 _TIME = "2026-01-01T00:00:00Z"
 
 
@@ -131,7 +132,7 @@ class CoinbaseExchange(InBand):
 
     def _numbered(self, subscription: Subscription, raw: bytes) -> bytes:
         number, subscription.sent = subscription.sent, subscription.sent + 1
-        return raw.replace(_NUMBER, b'"sequence_num":%d' % number, 1)
+        return _NUMBER.sub(b'"sequence_num":%d' % number, raw, count=1)
 
 
 def _message(channel: str, events: list[dict[str, object]]) -> bytes:

@@ -33,7 +33,7 @@ from wirebook.sim.market import Market
 from wirebook.sim.okx import OkxExchange
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.rest import Rest
-from wirebook.sim.tape import SyntheticTape, Tape
+from wirebook.sim.tape import Lost, SyntheticTape, Tape
 from wirebook.sim.tls import server_context
 from wirebook.venues.base import Depth, MalformedError, Scale, Snapshot, Ticker, Venue, parts
 
@@ -99,6 +99,8 @@ class Server:
         known = {} if self._tape.recorded and self._venue.snapshots_in_band else self._tape.snapshots
         self.books = {name: ReferenceBook(snapshot) for name, snapshot in known.items()}
         self._asked: set[str] = set()
+        self._missed: dict[str, list[Depth]] = {}
+        """Of instruments whose recorded connection was lost: events until the book is told anew."""
 
     def look(self) -> None:
         """Take note of who is connected, subscribed, and able to take more."""
@@ -203,9 +205,18 @@ class Server:
             sent += 1
         return sent
 
-    def _send(self, message: Depth | Ticker | bytes, market: Market) -> None:
+    def _send(self, message: Depth | Ticker | bytes | Snapshot | Lost, market: Market) -> None:
         if isinstance(message, bytes):
             self._send_recorded(message)
+            return
+        if isinstance(message, Snapshot):
+            self._told_by_rest(message)
+            return
+        if isinstance(message, Lost):
+            if not self._venue.snapshots_in_band:
+                self._missed.update({name: [] for name in message.instruments})
+            for client in tuple(self.clients):
+                client.reset()
             return
         name = message.instrument
         faults = self.scenario.message(name) if isinstance(message, Depth) else []
@@ -227,11 +238,15 @@ class Server:
     def _send_recorded(self, raw: bytes) -> None:
         instrument: str | None = None
         about_books = False
-        for part in parts(self._venue.decode(raw)):
+        try:
+            said = parts(self._venue.decode(raw))
+        except MalformedError:
+            return  # counted when the recording was looked through; nobody can have subscribed to it
+        for part in said:
             if isinstance(part, Snapshot) and part.instrument is not None:
                 self.books[part.instrument] = ReferenceBook(part, self._venue.truncate)
             elif isinstance(part, Depth):
-                self.books[part.instrument].apply(part)
+                self._apply(part)
             elif not isinstance(part, Ticker):
                 continue
             instrument = part.instrument
@@ -240,6 +255,22 @@ class Server:
         for fault in faults:
             self._begin(fault)
         self._to_all(raw, instrument, faults, about_books)
+
+    def _apply(self, event: Depth) -> None:
+        if event.instrument in self._missed:
+            self._missed[event.instrument].append(event)
+        elif event.instrument in self.books:  # else the recording begins in the middle of it
+            self.books[event.instrument].apply(event)
+
+    def _told_by_rest(self, snapshot: Snapshot) -> None:
+        """A recorded book: the one to go on from, where the recording has missed something before."""
+        name = snapshot.instrument or ""
+        missed = self._missed.pop(name, None)
+        if missed is None and name in self.books and snapshot.last <= self.books[name].last:
+            return
+        self.books[name] = ReferenceBook(snapshot)
+        for event in missed or ():
+            self.books[name].apply(event)
 
     def _to_all(self, raw: bytes, instrument: str | None, faults: list[Fault], about_books: bool) -> None:
         """Send every client a message, with the faults that strike it and those that last."""

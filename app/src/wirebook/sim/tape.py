@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from wirebook import capture
 from wirebook.errors import UserError
-from wirebook.venues.base import Depth, Scale, Snapshot, Ticker, Venue
+from wirebook.venues.base import Depth, Scale, Snapshot, Ticker, Venue, parts
 from wirebook.venues.learn import learn
+
+
+class Lost(NamedTuple):
+    """The recorded connections of these instruments were lost."""
+
+    instruments: frozenset[str]
 
 
 class Item(NamedTuple):
@@ -19,8 +26,9 @@ class Item(NamedTuple):
 
     at_ns: int
     """When it is sent, ns on the tape's own clock."""
-    message: Depth | Ticker | bytes
-    """To be told in the venue's format; or, from a capture, the very bytes that the venue sent."""
+    message: Depth | Ticker | bytes | Snapshot | Lost
+    """To be told in the venue's format; or, from a capture, the very bytes that the venue sent, a book as its REST
+    service told it, or that connections were lost."""
 
 
 class Tape(Protocol):
@@ -53,10 +61,36 @@ class CaptureTape:
                 raise UserError(f"{path} has no REST snapshot of {name}, so no book can be served; record it with one")
 
     def play(self) -> Iterator[Item]:
-        """The recorded messages, without the REST answers among them."""
-        for at_ns, raw in capture.read(self._path):
-            if b'"lastUpdateId"' not in raw[:_HEAD]:
+        """The recorded messages; REST answers as books, and marks of lost connections."""
+        up: dict[int, frozenset[str]] = {}
+        only = next(iter(self.scales)) if len(self.scales) == 1 else None
+        for at_ns, raw in capture.entries(self._path):
+            mark = capture.mark_of(raw)
+            if mark is not None:
+                lost = _lost(mark, up)
+                if lost:
+                    yield Item(at_ns, Lost(lost & frozenset(self.scales)))
+            elif b'"lastUpdateId"' not in raw[:_HEAD]:
                 yield Item(at_ns, raw)
+            else:
+                (answer,) = parts(self._venue.decode(raw))
+                if isinstance(answer, Snapshot) and (answer.instrument or only):
+                    yield Item(at_ns, replace(answer, instrument=answer.instrument or only))
+
+
+def _lost(mark: capture.Mark, up: dict[int, frozenset[str]]) -> frozenset[str]:
+    """The instruments whose connection a mark says is lost; `up` is kept by it. One that is retired has a successor."""
+    if mark.kind == "connected":
+        names = frozenset(mark.details.get("symbols", ()))
+        # a recording that was begun anew doesn't say how the last one ended
+        before = [number for number, others in up.items() if others & names]
+        lost = frozenset[str]().union(*(up.pop(number) for number in before))
+        up[mark.connection] = names
+        return lost
+    if mark.kind in ("disconnected", "retired"):
+        gone = up.pop(mark.connection, frozenset())
+        return gone if mark.kind == "disconnected" else frozenset()
+    return frozenset()
 
 
 _HEAD = 100

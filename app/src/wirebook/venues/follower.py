@@ -155,6 +155,11 @@ class BookFollower(SteadyFollower):
             return
         self._apply_snapshot(track, message, receive_ns)
 
+    def unreadable(self, what: str, raw: bytes, receive_ns: int) -> None:
+        """Something came that is no text: counted and treated as a message that can't be decoded."""
+        self.messages += 1
+        self._malformed(MalformedError(what), raw, receive_ns)
+
     # ---- what a message says ----
 
     def other(self, raw: bytes, receive_ns: int) -> None:

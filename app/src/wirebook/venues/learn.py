@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
 from wirebook import capture
 from wirebook.errors import UserError
 from wirebook.venues.base import Depth, Scale, Snapshot, Venue, decimals_of, parts
+
+_log = logging.getLogger(__name__)
 
 
 class Learned(NamedTuple):
@@ -20,14 +23,23 @@ class Learned(NamedTuple):
 
 
 def learn(venue: Venue, path: Path) -> Learned:
-    """Read all of the capture once. Raises UserError if it is damaged, of another venue, or ambiguous."""
+    """Read all of the capture once. Raises UserError if it is damaged, of another venue, or ambiguous.
+
+    A message that can't be decoded is passed over, as the live feed does.
+    """
+    first_error: ValueError | None = None
+    unreadable = first_line = 0
     decimals: dict[str | None, list[int]] = {}
     snapshots: dict[str | None, Snapshot] = {}
-    for number, (_, raw) in enumerate(capture.read(path), start=1):
+    for number, (_, raw) in enumerate(capture.entries(path), start=1):
+        if capture.mark_of(raw) is not None:
+            continue
         try:
             said = parts(venue.decode(raw))
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; is this a capture of {venue.name}?") from error
+            first_error, first_line = first_error or error, first_line or number
+            unreadable += 1
+            continue
         for part in said:
             if not isinstance(part, (Depth, Snapshot)):
                 continue
@@ -38,6 +50,10 @@ def learn(venue: Venue, path: Path) -> Learned:
                 most[0] = max(most[0], decimals_of(price))
                 most[1] = max(most[1], decimals_of(quantity))
     names = [name for name in decimals if name is not None]
+    if not names and first_error is not None:
+        raise UserError(f"{path}, line {first_line}: {first_error}; is this a capture of {venue.name}?")
+    if first_error is not None:
+        _log.warning("%s: unreadable messages passed over: %d, the first in line %d", path, unreadable, first_line)
     if not names:
         raise UserError(f"{path} has no depth events of {venue.name}; name the venue it was recorded from with --venue")
     if None in decimals:
