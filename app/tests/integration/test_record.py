@@ -3,6 +3,9 @@
 import time
 from pathlib import Path
 
+import pytest
+
+from wirebook import capture
 from wirebook.core.books.books import State
 from wirebook.replay import replay
 from wirebook.sim import CaptureTape
@@ -56,6 +59,43 @@ def test_recording_without_a_feed(tmp_path: Path) -> None:
     report, _ = replay(get("binance"), joined(recordings, tmp_path / "all.zst"))
     assert report.gaps == 0
     assert report.updates > 50
+
+
+@pytest.mark.parametrize("venue", ["binance", "bybit-linear", "okx", "kraken", "coinbase"])
+def test_a_recording_across_a_reconnect_is_live_again(tmp_path: Path, venue: str) -> None:
+    """In a replay; and at the simulated venue that plays it, for a feed that follows it there."""
+    recordings, faults = tmp_path / "recordings", tmp_path / "faults.toml"
+    recordings.mkdir()
+    faults.write_text('[[fault]]\nkind = "disconnect"\nat = [200]\n')
+    with (
+        Sim("--venue", venue, "--synthetic", "--rate", "100", "--symbols", "2", "--faults", str(faults)) as sim,
+        node(tmp_path, sim.venue, record=str(recordings)) as under_test,
+    ):
+        under_test.start("feed", venue)
+        until(lambda: under_test.log("feed").count(b"all 2 books live") == 2, "live books on a second connection")
+        time.sleep(2)
+        assert under_test.stop("feed") == 0
+    recording = joined(recordings, tmp_path / "all.zst")
+    entries = list(capture.entries(recording))
+    marks = [capture.mark_of(raw) for _, raw in entries]
+    kinds = [mark.kind for mark in marks if mark is not None]
+    asked = ["request"] * 2 if venue == "binance" else []
+    assert kinds == ["connected", *asked, "disconnected", "connected", *asked, "disconnected"]
+    lost = next(n for n, mark in enumerate(marks) if mark is not None and mark.kind == "disconnected")
+    first = tmp_path / "first.txt"
+    first.write_bytes(b"".join(b"%d %b\n" % entry for entry in entries[:lost]))
+    before, after = (replay(get(venue), path)[0] for path in (first, recording))
+    assert before.updates > 50
+    assert after.updates > before.updates + 100
+    assert (after.gaps, after.malformed, after.checksum_bad) == (0, 0, 0)
+    (tmp_path / "again").mkdir()
+    with (
+        Sim("--venue", venue, "--replay", str(recording)) as again,
+        node(tmp_path / "again", again.venue) as follower,
+    ):
+        follower.start("feed", venue)
+        until(lambda: follower.log("feed").count(b"all 2 books live") == 2, "live books after the recorded loss")
+        assert b"disconnected" in follower.log("feed")
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
