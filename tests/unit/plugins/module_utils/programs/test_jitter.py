@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ def tool(name: str) -> str:
 
 
 def ended(host: FakeHost) -> None:
-    """Wait until the process has ended that wrote its number to /pid; its parent hasn't asked for its status yet."""
+    """Wait until the process has ended that wrote its number to /pid; as a zombie or wholly."""
+    deadline = time.monotonic() + 30
     while not host.path("/pid").exists() or not host.read("/pid"):
-        pass
+        assert time.monotonic() < deadline
     state = Path(f"/proc/{host.read('/pid').strip()}/stat")
     while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
-        pass
+        assert time.monotonic() < deadline, "it outlives the load"
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ class TestTheLoad:
 
     def test_it_ends_with_the_measurement(self, node: FakeHost) -> None:
         # hackbench, too, does its work in processes of its own.
-        node.install("taskset", f"sleep 60 & echo $! > {node.root}/pid; wait")
+        node.install("taskset", f"sleep 50 & echo $! > {node.root}/pid; wait")
         with jitter.load(frozenset({0, 1})):
             while not node.path("/pid").exists() or not node.read("/pid"):
                 pass
