@@ -22,6 +22,10 @@ options:
     type: list
     elements: str
     required: true
+  names:
+    description: The interface that is meant, by PCI address, where a device has several.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -55,13 +59,17 @@ WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"devices": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "devices": {"type": "list", "elements": "str", "required": True},
+            "names": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
     )
     host = Host()
     nics = {}
     for pci in module.params["devices"]:
         try:
-            interface = ethtool.interface_of(host, pci)
+            interface = ethtool.interface_of(host, pci, module.params["names"].get(pci, ""))
             told = ethtool.driver(host, interface)
             settable = [name for name, setting in ethtool.settings(host, interface).items() if not setting.fixed]
             nics[pci] = {"driver": told["driver"], "firmware": told["firmware"], "settable": sorted(settable)}

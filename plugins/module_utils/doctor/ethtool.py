@@ -26,14 +26,19 @@ class Setting:
     fixed: bool = False
 
 
-def interface_of(host: Host, pci: str) -> str:
-    """Return the interface of a PCI device; CannotProbeError where it has none."""
+def interface_of(host: Host, pci: str, name: str = "") -> str:
+    """Return the interface of a PCI device, of several the one called `name`.
+
+    CannotProbeError: it has none, or several of which none is called so.
+    """
     device = host.path(f"/sys/bus/pci/devices/{pci}")
     # virtio's interface is below a device of its own.
     names = sorted(path.name for pattern in ("net/*", "*/net/*") for path in device.glob(pattern))
     if not names:
         raise CannotProbeError(f"the device {pci} has no interface: the kernel's driver doesn't have it")
-    return names[0]
+    if name not in names and len(names) > 1:
+        raise CannotProbeError(f"the device {pci} has several interfaces ({', '.join(names)}), none called {name!r}")
+    return name if name in names else names[0]
 
 
 def driver(host: Host, interface: str) -> dict[str, str]:

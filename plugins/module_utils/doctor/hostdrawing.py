@@ -85,6 +85,13 @@ def _sockets(drawn: Drawn) -> Iterator[str]:
                 told.add(node["node"])
                 inside.append(_node(node, own, nics, drawn))
         yield f"<div class=socket><b>socket {socket}</b>{''.join(inside)}</div>"
+    memory = [node for node in drawn.facts["nodes"] if not cpu_set(node["cpus"])]
+    if memory:
+        inside = [
+            _node(node, set(), [nic for nic in drawn.facts["nics"] if nic["node"] == node["node"]], drawn)
+            for node in memory
+        ]
+        yield f"<div class=socket><b>nodes without CPUs</b>{''.join(inside)}</div>"
 
 
 def _node(node: dict[str, Any], own: set[int], nics: list[dict[str, Any]], drawn: Drawn) -> str:

@@ -9,7 +9,7 @@ from .knobs import Knob, Probe, Reading
 
 def interface_of(host: Host, knob: Knob) -> str:
     """Return the interface of the knob's PCI device."""
-    return ethtool.interface_of(host, str(knob.argument("pci")))
+    return ethtool.interface_of(host, str(knob.argument("pci")), str(knob.spec.get("interface", "")))
 
 
 def probe_nic(host: Host, knob: Knob) -> Reading:

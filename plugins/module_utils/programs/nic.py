@@ -65,7 +65,7 @@ def command_for(name: str, setting: str, value: str, wanted: dict[str, Any]) -> 
 
 def changes(asked: Host, pci: str, wanted: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Yield what is off, and the command that mends it."""
-    name = ethtool.interface_of(asked, pci)
+    name = ethtool.interface_of(asked, pci, wanted["name"])
     if not int(asked.path(f"/sys/class/net/{name}/flags").read_text(), 16) & 1:
         yield f"{name}: down -> up", ["ip", "link", "set", name, "up"]
     found = ethtool.settings(asked, name)
@@ -90,7 +90,7 @@ def changes(asked: Host, pci: str, wanted: dict[str, Any]) -> Iterator[tuple[str
 
 def values(asked: Host, pci: str, wanted: dict[str, Any]) -> Iterator[tuple[Path, str, str]]:
     """Yield the values in sysfs that are off: where, what is there, what should be."""
-    name = ethtool.interface_of(asked, pci)
+    name = ethtool.interface_of(asked, pci, wanted["name"])
     for value, want in wanted["values"].items():
         path = asked.path(f"/sys/class/net/{name}/{value}")
         if path.exists() and path.read_text().strip() != str(want):
@@ -117,13 +117,13 @@ def bring(pci: str, wanted: dict[str, Any], *, check: bool) -> list[str]:
                 refused.append(f"{path} can't be {value} ({reason})")
         if check or refused or not changed:
             return refused
-        wait_for_link(pci)
+        wait_for_link(pci, wanted["name"])
     return []
 
 
-def wait_for_link(pci: str) -> None:
+def wait_for_link(pci: str, name: str) -> None:
     """Wait until the link that a setting took down is up again, or for SECONDS_FOR_LINK: there may be no cable."""
-    carrier = at(f"/sys/class/net/{ethtool.interface_of(host(), pci)}/carrier")
+    carrier = at(f"/sys/class/net/{ethtool.interface_of(host(), pci, name)}/carrier")
     deadline = time.monotonic() + SECONDS_FOR_LINK
     # The link goes down a moment after the command that takes it down.
     time.sleep(SECONDS_FOR_DOWN)

@@ -7,12 +7,12 @@ from typing import Any
 
 from .cpus import format_cpus, format_mask
 from .model import HUGEPAGE_SIZES_KB, RISKS, DataNic, Host, Hugepages, Nic, Wish
+from .rivals import CLOCK_SERVICES
 
 
 def derive(wish: Wish, host: Host) -> dict[str, Any]:
     """Return what the roles set, as the fact `topology_derived`; its fields are in the role's README."""
     housekeeping = housekeeping_cpus(wish, host)
-    by_address = {nic.pci: nic for nic in host.nics}
     return {
         "isolated": format_cpus(wish.isolated),
         "housekeeping": format_cpus(housekeeping),
@@ -23,9 +23,12 @@ def derive(wish: Wish, host: Host) -> dict[str, Any]:
         "siblings_to_offline": sorted(siblings_to_offline(wish, host)),
         "kernel_cmdline": _kernel_cmdline(wish, host, housekeeping),
         "hugepages": _hugepages(wish, host),
-        "services": {name: {"cpu": cpu, "node": host.node_of(cpu)} for name, cpu in wish.services},
-        "data_nics": [_data_nic(asked, by_address[asked.pci], wish, host) for asked in wish.data_nics],
+        "services": {name: {"cpu": cpu, "node": host.memory_node(host.node_of(cpu))} for name, cpu in wish.services},
+        "data_nics": [
+            _data_nic(asked, nic, wish, host) for asked in wish.data_nics if (nic := host.nic_for(asked)) is not None
+        ],
         "clock": asdict(wish.clock),
+        "clock_rivals": clock_rivals(wish),
         "risks": [{"parameter": risk, "costs": RISKS[risk]} for risk in wish.accept_risk],
     }
 
@@ -37,6 +40,8 @@ def _data_nic(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> dict[str, Any
         "node": nic.node,
         "driver": nic.driver,
         "phc": nic.phc,
+        # What tells it from the other interfaces of its device.
+        **({"mac": host.mac_addresses[nic.name]} if len(host.nics_at(nic.pci)) > 1 else {}),
         "interrupt_cpus": format_cpus(cpus),
         "interrupt_cpus_list": sorted(cpus),
     }
@@ -105,3 +110,9 @@ def _kernel_cmdline(wish: Wish, host: Host, housekeeping: frozenset[int]) -> lis
         parameters += (["intel_iommu=on"] if host.iommu == "intel" else []) + ["iommu=pt"]
     # The other risks are sysctls, whose names have dots.
     return parameters + [risk for risk in wish.accept_risk if "." not in risk]
+
+
+def clock_rivals(wish: Wish) -> list[str]:
+    """Return the services that are kept away from the clock: all that steer one, but for the one that is asked for."""
+    own = {"host": CLOCK_SERVICES, "chrony": ("chrony.service", "chronyd.service")}.get(wish.clock.mode, ())
+    return [name for name in CLOCK_SERVICES if name not in own]

@@ -16,10 +16,7 @@ CORES_IN_A_LINE = 4
 
 def draw(name: str, wish: Wish, host: Host) -> list[str]:
     """Return the drawing of a host, a line each; the wish must have been granted (`model.refusals`)."""
-    boxes = [
-        (_title(node, host), [*_cores(node, wish, host), *_hugepages(node, wish), *_nics(node.number, wish, host)])
-        for node in host.nodes.values()
-    ]
+    boxes = [(_title(node, host), _rows(node, wish, host)) for node in host.nodes.values()]
     elsewhere = list(_nics(None, wish, host))
     if elsewhere:
         boxes.append(("on no node that the firmware tells", elsewhere))
@@ -42,7 +39,14 @@ def _box(title: str, rows: list[str], width: int) -> list[str]:
 
 def _title(node: Node, host: Host) -> str:
     sockets = format_cpus(host.sockets[cpu] for cpu in node.cpus & host.online)
-    return f"{f'socket {sockets}, ' if sockets else ''}node {node.number}, {_size(node.memory_kb)}"
+    memory = _size(node.memory_kb) if node.memory_kb else "no memory"
+    return f"{f'socket {sockets}, ' if sockets else ''}node {node.number}, {memory}"
+
+
+def _rows(node: Node, wish: Wish, host: Host) -> list[str]:
+    """Return what is in a node's box; one without CPUs (CXL, HBM, a GPU's) is memory, and may be nothing else."""
+    cores = list(_cores(node, wish, host)) or ["no CPUs"]
+    return [*cores, *_hugepages(node, wish), *_nics(node.number, wish, host)]
 
 
 def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:

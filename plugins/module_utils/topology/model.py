@@ -15,6 +15,8 @@ RISKS = {
     "kernel.sched_rt_runtime_us=-1": "A real-time task that never yields keeps its CPU: kernel threads starve.",
 }
 HUGEPAGE_SIZES_KB = {"2M": 2048, "1G": 1048576}
+# Of NUMA nodes (include/linux/topology.h).
+LOCAL_DISTANCE, REMOTE_DISTANCE = 10, 20
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ class Host:
     default_route: frozenset[str]
     ssh: frozenset[str]
     clock_services: tuple[str, ...]
+    # What the next boot starts besides: a ptp4l that steers the system's clock, and services that tune the host.
+    ptp_software: tuple[str, ...]
+    tuners: tuple[str, ...]
+    arch: str
+    # Of all interfaces, those that are no NICs too.
+    mac_addresses: dict[str, str]
+    # IOMMU groups that VFIO doesn't hand out, since the firmware goes on using a device's memory.
+    direct_groups: frozenset[str]
+    interrupt_remapping: str
+    # Whether the RDMA driver of ice's NICs is loaded.
+    irdma: bool
+    distances: dict[int, dict[int, int]]
+    l3: tuple[frozenset[int], ...]
+    efficient: frozenset[int]
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Host:
@@ -104,11 +120,64 @@ class Host:
             default_route=frozenset(facts["default_route"]),
             ssh=frozenset(facts["ssh"]),
             clock_services=tuple(facts["clock_services"]),
+            ptp_software=tuple(facts["ptp_software"]),
+            tuners=tuple(facts["tuners"]),
+            arch=facts["arch"],
+            mac_addresses=facts["interfaces"],
+            direct_groups=frozenset(facts["iommu_direct"]),
+            interrupt_remapping=facts["interrupt_remapping"],
+            irdma=facts["irdma"],
+            distances={
+                int(node): {int(other): distance for other, distance in row.items()}
+                for node, row in facts["distances"].items()
+            },
+            l3=tuple(parse_cpus(domain) for domain in facts["l3"]),
+            efficient=parse_cpus(facts["efficient_cpus"]),
         )
 
     def node_of(self, cpu: int) -> int:
         """Return the NUMA node of an online CPU; 0 where the kernel knows no nodes."""
         return next((node.number for node in self.nodes.values() if cpu in node.cpus), 0)
+
+    def distance(self, node: int, other: int) -> int:
+        """Return how far a node is from another, REMOTE_DISTANCE where the firmware doesn't tell."""
+        here = LOCAL_DISTANCE if node == other else REMOTE_DISTANCE
+        return self.distances.get(node, {}).get(other, here)
+
+    def is_near(self, node: int, other: int) -> bool:
+        """Whether memory and devices of a node are as good as another's own: they share a socket (SNC, NPS).
+
+        A node without CPUs has no socket; what is nearest to it is near.
+        """
+        if node == other:
+            return True
+        here, there = (self.nodes[number].cpus if number in self.nodes else frozenset() for number in (node, other))
+        if not here:
+            nearest = min(self.distance(node, one.number) for one in self.nodes.values() if one.cpus)
+            return bool(there) and self.distance(node, other) == nearest
+        share_a_socket = {self.sockets.get(cpu) for cpu in here} & {self.sockets.get(cpu) for cpu in there}
+        return bool(share_a_socket) and self.distance(node, other) < REMOTE_DISTANCE
+
+    def memory_node(self, node: int) -> int:
+        """Return the node whose memory a node uses: its own, or the nearest that has any."""
+        if node not in self.nodes or self.nodes[node].memory_kb:
+            return node
+        able = [one.number for one in self.nodes.values() if one.memory_kb]
+        return min(able, key=lambda other: (self.distance(node, other), other), default=node)
+
+    def nics_at(self, pci: str) -> list[Nic]:
+        """Return what is at a PCI address: nothing, a NIC, or several interfaces of one."""
+        return [nic for nic in self.nics if nic.pci == pci]
+
+    def nic_for(self, asked: DataNic) -> Nic | None:
+        """Return the NIC that the inventory means: of several interfaces the one of that name.
+
+        None: there is none at the address, or it can't be told which is meant.
+        """
+        nics = self.nics_at(asked.pci)
+        named = [nic for nic in nics if nic.name == asked.name]
+        # VFIO takes the device with all its interfaces.
+        return next(iter(named or (nics if len(nics) == 1 or asked.use == "vfio" else [])), None)
 
 
 @dataclass(frozen=True)

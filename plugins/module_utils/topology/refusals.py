@@ -11,6 +11,7 @@ from .refusals_clock import clock_refusals
 from .refusals_nic import nic_refusals
 
 SUPPORTED_DEBIAN = ("12", "13")
+SUPPORTED_MACHINE = "x86_64"
 # What the kernel, page tables, page cache and the processes' own memory need is not less on a host of hugepages.
 HUGEPAGE_SHARE = 0.6
 
@@ -25,12 +26,25 @@ def refusals(wish: Wish, host: Host) -> list[str]:
         *nic_refusals(wish, host),
         *clock_refusals(wish, host),
         *_risk_refusals(wish),
+        *_tuner_refusals(host),
     ]
 
 
 def _system_refusals(host: Host) -> Iterator[str]:
     if host.os_id != "debian" or host.os_version not in SUPPORTED_DEBIAN:
         yield f"The host runs {host.os_name}: install Debian {' or '.join(SUPPORTED_DEBIAN)}."
+
+    if host.arch != SUPPORTED_MACHINE:
+        yield f"The host is an {host.arch} machine: wirebook runs on {SUPPORTED_MACHINE} ones."
+
+
+def _tuner_refusals(host: Host) -> Iterator[str]:
+    if host.tuners:
+        names = ", ".join(host.tuners)
+        yield (
+            f"{names} would change again what wirebook sets: "
+            f"switch it off with systemctl disable --now {' '.join(host.tuners)}."
+        )
 
 
 def _cpu_refusals(wish: Wish, host: Host) -> Iterator[str]:
@@ -125,6 +139,14 @@ def _hugepage_refusals(wish: Wish, host: Host) -> Iterator[str]:
                 f"topology_hugepages asks for node {number}, but the host has the nodes {format_cpus(host.nodes)}: "
                 "change the node."
             )
+            continue
+        if not node.memory_kb:
+            if any(pages.count for pages in asked):
+                nearest = host.memory_node(number)
+                yield (
+                    f"topology_hugepages asks for pages of node {number}, which has no memory of its own: "
+                    f"ask for them on node {nearest}, the nearest that has."
+                )
             continue
         unknown = [pages.size for pages in asked if pages.size_kb not in node.hugepage_sizes_kb]
         if unknown:

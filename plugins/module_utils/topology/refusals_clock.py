@@ -18,21 +18,23 @@ def clock_refusals(wish: Wish, host: Host) -> Iterator[str]:
         )
     if not clock.mode.startswith("ptp-"):
         return
-    nics = {nic.name: nic for nic in host.nics if nic.name}
+    # A bond or a VLAN on top of a NIC hears the grandmaster by it.
+    below = [nic for nic in host.nics if clock.interface and clock.interface in (nic.name, *nic.uppers)]
     if not clock.interface:
         yield f"topology_clock has the mode {clock.mode} but no interface: name the one that hears the grandmaster."
-    elif clock.interface not in nics:
+    elif not below:
+        names = [nic.name for nic in host.nics if nic.name]
         yield (
-            f"The host has no NIC {clock.interface}, but {', '.join(nics) or 'none at all'}: "
+            f"The host has no NIC {clock.interface}, but {', '.join(names) or 'none at all'}: "
             "change the interface of topology_clock."
         )
-    elif any(asked.use == "vfio" and asked.pci == nics[clock.interface].pci for asked in wish.data_nics):
+    elif {asked.pci for asked in wish.data_nics if asked.use == "vfio"} & {nic.pci for nic in below}:
         yield (
             f"{clock.interface} can't be the interface of topology_clock, since VFIO takes it and its clock from the "
             "kernel: take another interface, or change its use in topology_data_nics."
         )
-    elif clock.mode == "ptp-hardware" and not nics[clock.interface].phc:
-        able = [nic.name for nic in nics.values() if nic.phc]
+    elif clock.mode == "ptp-hardware" and not all(nic.phc for nic in below):
+        able = [nic.name for nic in host.nics if nic.name and nic.phc]
         yield (
             f"{clock.interface} has no PTP hardware clock: set the mode of topology_clock to ptp-software, "
             f"or take an interface that has one ({', '.join(able) or 'none here'})."
@@ -44,5 +46,5 @@ def clock_owners(wish: Wish, host: Host) -> list[str]:
     if wish.clock.mode != "host":
         # The role ptp keeps all others away.
         return [f"topology_clock ({wish.clock.mode})"]
-    # ptp4l by itself may steer a NIC's clock only, which chrony may read.
-    return [name for name in host.clock_services if not name.startswith("ptp4l")]
+    # With hardware stamps ptp4l steers a NIC's clock only, which chrony may read.
+    return [name for name in host.clock_services if not name.startswith("ptp4l") or name in host.ptp_software]

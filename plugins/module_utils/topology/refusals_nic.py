@@ -27,26 +27,73 @@ USES = {"kernel": "the kernel", "af_xdp": "AF_XDP", "vfio": "VFIO"}
 
 def nic_refusals(wish: Wish, host: Host) -> Iterator[str]:
     """Yield why a NIC can't be used as asked."""
-    names = {name for nic in host.nics for name in (nic.name, *nic.uppers) if name}
+    names = {name for nic in host.nics for name in nic.uppers} | set(host.mac_addresses)
     if wish.management_nic and wish.management_nic not in names:
         yield (
-            f"The host has no NIC {wish.management_nic}, but {', '.join(sorted(names)) or 'none at all'}: "
+            f"The host has no NIC {wish.management_nic}, but {', '.join(sorted(names - {'lo'})) or 'none at all'}: "
             "change topology_management_nic."
         )
-    by_address = {nic.pci: nic for nic in host.nics}
+    yield from _name_refusals(wish, host)
+    addresses = sorted({nic.pci for nic in host.nics})
     for asked in wish.data_nics:
-        nic = by_address.get(asked.pci)
-        if nic is None:
+        nic = host.nic_for(asked)
+        if asked.pci not in addresses:
             yield (
-                f"The host has no NIC at PCI address {asked.pci}, but at {', '.join(sorted(by_address)) or 'none'}: "
+                f"The host has no NIC at PCI address {asked.pci}, but at {', '.join(addresses) or 'none'}: "
                 f"change the address of {asked.name} in topology_data_nics."
             )
-            continue
-        yield from _management_refusals(asked, wish, host)
-        yield from _reader_refusals(asked, nic, wish, host)
-        if asked.use == "vfio":
-            yield from _vfio_refusals(asked, nic, wish, host)
-        yield from _zero_copy_refusals(asked, nic, host)
+        elif nic is None:
+            there = ", ".join(sorted(one.name for one in host.nics_at(asked.pci)))
+            yield (
+                f"{asked.pci} has several interfaces ({there}), and none is called {asked.name}: "
+                "name the one that is meant in topology_data_nics."
+            )
+        else:
+            yield from _management_refusals(asked, wish, host)
+            yield from _reader_refusals(asked, nic, wish, host)
+            if asked.use == "vfio":
+                yield from _vfio_refusals(asked, nic, wish, host)
+            yield from _zero_copy_refusals(asked, nic, host)
+
+
+# What the kernel takes for a name (dev_valid_name()), and systemd (ifname_valid()); "all" and "default" are folders of
+# sysctls.
+_NAME = re.compile(r"(?!\d+$)[!-~]{1,15}")
+_NOT_IN_A_NAME = frozenset("/:%\"'\\")
+
+
+def is_interface_name(name: str) -> bool:
+    """Whether an interface can have this name."""
+    reserved = name in (".", "..", "all", "default", "lo")
+    return _NAME.fullmatch(name) is not None and not _NOT_IN_A_NAME.intersection(name) and not reserved
+
+
+def _name_refusals(wish: Wish, host: Host) -> Iterator[str]:
+    """Yield why data NICs can't be called so: at the next boot each gets the name that the inventory gives it."""
+    names: set[str] = set()
+    addresses: dict[str, str] = {}
+    for asked in wish.data_nics:
+        owners = [nic.pci for nic in host.nics if nic.name == asked.name]
+        if not is_interface_name(asked.name):
+            yield (
+                f"No interface can be called {asked.name!r}: give the NIC at {asked.pci} a name of 1 to 15 letters, "
+                "digits, and dashes in topology_data_nics."
+            )
+        elif asked.name in names:
+            yield f"Two NICs are called {asked.name} in topology_data_nics: give each a name of its own."
+        elif asked.pci in addresses:
+            yield (
+                f"{addresses[asked.pci]} and {asked.name} are both at PCI address {asked.pci} in topology_data_nics: "
+                "leave one, or change its address."
+            )
+        elif asked.pci not in owners and (asked.name in host.mac_addresses or asked.name == wish.management_nic):
+            whose = f" at {owners[0]}" if owners else ""
+            yield (
+                f"{asked.name} is the name of another interface{whose}: call the NIC at {asked.pci} otherwise in "
+                "topology_data_nics, or change its address."
+            )
+        names.add(asked.name)
+        addresses.setdefault(asked.pci, asked.name)
 
 
 def why_management(nic: Nic, wish: Wish, host: Host) -> str:
@@ -66,7 +113,9 @@ def _management_refusals(asked: DataNic, wish: Wish, host: Host) -> Iterator[str
     if asked.use == "kernel":
         return
     managing = [(nic, why) for nic in host.nics if (why := why_management(nic, wish, host))]
-    own = next((why for nic, why in managing if nic.pci == asked.pci), "")
+    meant = host.nic_for(asked)
+    # AF_XDP takes an interface, VFIO the device with all its interfaces.
+    own = next((why for nic, why in managing if nic == meant or (asked.use == "vfio" and nic.pci == asked.pci)), "")
     if own:
         yield (
             f"{asked.name} can't be for {USES[asked.use]}, since it {own}: "
@@ -93,6 +142,18 @@ def _vfio_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator
             f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
             "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
         )
+    if nic.iommu_group in host.direct_groups:
+        yield (
+            f"{asked.name} can't be for VFIO, since the firmware goes on using memory by way of its IOMMU group "
+            f"{nic.iommu_group} (RMRR): switch that off in the firmware, or set its use to kernel or af_xdp in "
+            "topology_data_nics."
+        )
+    if host.iommu and host.interrupt_remapping == "off":
+        yield (
+            f"{asked.name} can't be for VFIO, since interrupts aren't remapped: switch interrupt remapping on in the "
+            "firmware, take intremap=off and nointremap off the kernel's command line, or set its use to kernel or "
+            "af_xdp in topology_data_nics."
+        )
     for key in (key for key, interface in wish.lines.items() if interface == asked.name):
         yield (
             f"{asked.name} can't be for VFIO, since the feed engine sends and receives by it: set its use to kernel or "
@@ -108,10 +169,15 @@ def _vfio_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator
                 "to kernel or af_xdp in topology_data_nics."
             )
     # DPDK's packet buffers are in hugepages of the NIC's own node (DPDK's Linux guide, "Use of Hugepages").
-    if not any(pages.count and nic.node in (-1, pages.node) for pages in wish.hugepages):
-        place = "no node" if nic.node == -1 else f"node {nic.node}, which it is on,"
+    # Where that has no memory, of the nearest that has.
+    node = host.memory_node(nic.node)
+    if not any(pages.count and node in (-1, pages.node) for pages in wish.hugepages):
+        which = (
+            "which it is on," if node == nic.node else f"the nearest with memory to node {nic.node}, which it is on,"
+        )
+        place = "no node" if node == -1 else f"node {node}, {which}"
         yield (
-            f"{asked.name} can't be for VFIO, since {place} has {'' if nic.node == -1 else 'no '}hugepages and DPDK "
+            f"{asked.name} can't be for VFIO, since {place} has {'' if node == -1 else 'no '}hugepages and DPDK "
             "keeps its packets there: add some in topology_hugepages."
         )
 
@@ -126,11 +192,16 @@ def _reader_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterat
             "add it there, or change the reader in topology_data_nics."
         )
     # Every packet would cross the link between the sockets, and so would every poll of its queue.
-    elif nic.node not in (-1, host.node_of(cpus[asked.reader])) and not asked.allow_remote_node:
+    elif nic.node == -1 or asked.allow_remote_node:
+        return
+    elif not host.is_near(nic.node, node := host.node_of(cpus[asked.reader])):
+        near = ", ".join(
+            str(one.number) for one in host.nodes.values() if one.cpus and host.is_near(nic.node, one.number)
+        )
         yield (
-            f"{asked.name} is on node {nic.node} but its reader {asked.reader} on node "
-            f"{host.node_of(cpus[asked.reader])}: give the reader a CPU of node {nic.node}, or allow it with "
-            f"allow_remote_node: true in topology_data_nics."
+            f"{asked.name} is on node {nic.node} but its reader {asked.reader} on node {node}: "
+            f"give the reader a CPU of node {near or nic.node}, or allow it with "
+            "allow_remote_node: true in topology_data_nics."
         )
     # Most likely the host's settings lack a line of the fleet's.
     if asked.reader == "book" and asked.name not in wish.lines.values():

@@ -40,6 +40,27 @@ def add_nic(
         (root / "sys/class/net" / name / "device").symlink_to(leaf)
 
 
+def add_interface(root: Path, name: str, device: str, address: str = "") -> None:
+    """Add an interface of a device below /sys/devices, such as a second port on a PCI function, or a USB NIC."""
+    leaf = root / "sys/devices" / device
+    (leaf / "net" / name).mkdir(parents=True, exist_ok=True)
+    (root / "sys/class/net" / name).mkdir(parents=True)
+    (root / "sys/class/net" / name / "device").symlink_to(leaf)
+    write(root / "sys/class/net" / name / "address", f"{address}\n")
+
+
+def set_distances(root: Path, rows: dict[int, str]) -> None:
+    """Write how far the nodes are from each other, as ACPI's SLIT has it."""
+    for node, row in rows.items():
+        write(root / f"sys/devices/system/node/node{node}/distance", f"{row}\n")
+
+
+def set_sockets(root: Path, sockets: dict[int, int]) -> None:
+    """Write in which socket each CPU is."""
+    for cpu, socket in sockets.items():
+        write(root / f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id", f"{socket}\n")
+
+
 def stack(root: Path, upper: str, lower: str) -> None:
     """Put a bond, bridge or VLAN on top of an interface."""
     net = root / "sys/class/net"

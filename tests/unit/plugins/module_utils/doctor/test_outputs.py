@@ -94,6 +94,14 @@ def test_the_page_draws_a_nic_on_its_node_with_what_is_off(tree: Tree) -> None:
     assert "|0000:00:04.0 igb |1 knob off||data · " in page.text
 
 
+def test_the_page_draws_memory_without_cpus(tree: Tree) -> None:
+    tree.write("/sys/devices/system/node/node7/cpulist", "\n")
+    tree.write("/sys/devices/system/node/node7/meminfo", f"Node 7 MemTotal:  {64 << 20} kB\n")
+    page = Page(tree.run("--html").stdout)
+    assert "nodes without CPUs" in page.text
+    assert "|node 7 |64 GiB of memory, no hugepages" in page.text
+
+
 def test_the_page_begins_with_what_is_off(page: Page) -> None:
     off = page.text.index('off "<b>')
     assert page.text.index("What is off") < off < page.text.index("The host")

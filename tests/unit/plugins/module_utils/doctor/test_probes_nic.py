@@ -167,6 +167,17 @@ def test_a_nic_that_is_gone_is_off(nic: Tree) -> None:
     assert nic.only()["running"].startswith("the device 0000:00:09.0 has no interface")
 
 
+def test_of_two_ports_of_one_function_the_named_one_is_read(nic: Tree) -> None:
+    nic.write("/sys/bus/pci/devices/0000:00:04.0/net/enp0s3/flags", "0x1003\n")
+    knob = {"name": "n", "probe": "nic", "pci": "0000:00:04.0", "setting": "channels", "want": 1}
+    nic.desire(knob | {"interface": "enp0s4"})
+    assert nic.status() == "PASS"
+    for other in ({}, {"interface": "enp0s5"}):
+        nic.desire(knob | other)
+        assert nic.only()["status"] == "NOT-RUN"
+        assert "has several interfaces (enp0s3, enp0s4), none called" in nic.only()["reason"]
+
+
 def test_a_device_without_an_interface(nic: Tree) -> None:
     nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:09.0", "setting": "channels", "want": 1})
     assert nic.only()["reason"].startswith("the device 0000:00:09.0 has no interface")

@@ -30,8 +30,15 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, S
     monkeypatch.setattr(ethtool, "settings", lambda *_: found)
     rules = {7: ("udp4", "any", 1, 0), 8: ("udp4", "239.192.7.2", 17001, 3)}
     monkeypatch.setattr(ethtool, "flow_rules", lambda *_: rules)
-    whole = {"settings": {}, "values": {}, "flow_rules": []} | wanted
+    whole = {"name": "eth4", "settings": {}, "values": {}, "flow_rules": []} | wanted
     return [" ".join(command) for _, command in nic.changes(Host(tmp_path), "0000:00:04.0", whole)]
+
+
+def test_of_two_ports_of_one_function_the_named_one_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sys/bus/pci/devices/0000:00:04.0/net/eth4d1").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth4d1").mkdir(parents=True)
+    (tmp_path / "sys/class/net/eth4d1/flags").write_text("0x1002\n")
+    assert commands(tmp_path, monkeypatch, {}, name="eth4d1") == ["ip link set eth4d1 up"]
 
 
 def test_only_what_is_off_is_changed_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +96,7 @@ def test_values_in_sysfs(tmp_path: Path) -> None:
     (tmp_path / "sys/class/net/eth4").mkdir(parents=True)
     path = tmp_path / "sys/class/net/eth4/gro_flush_timeout"
     path.write_text("0\n")
-    wanted = {"values": {"gro_flush_timeout": 200000, "napi_defer_hard_irqs": 2}}
+    wanted = {"name": "eth4", "values": {"gro_flush_timeout": 200000, "napi_defer_hard_irqs": 2}}
     assert list(nic.values(Host(tmp_path), "0000:00:04.0", wanted)) == [(path, "0", "200000")]
 
 
@@ -143,7 +150,7 @@ def nic_off(host: FakeHost, monkeypatch: pytest.MonkeyPatch, *looks: list[tuple[
     rest = iter(looks)
     monkeypatch.setattr(nic, "changes", lambda *_: next(rest))
     monkeypatch.setattr(nic, "values", lambda *_: [])
-    monkeypatch.setattr(nic, "wait_for_link", lambda _: None)
+    monkeypatch.setattr(nic, "wait_for_link", lambda *_: None)
 
 
 def test_what_a_link_that_came_up_brings_back_is_set_again(
@@ -187,7 +194,7 @@ def test_a_nic_that_is_not_there_is_told_and_the_others_are_set(
     host.write("/sys/class/net/eth8/flags", "0x1002\n")
     host.install("ip", f"echo 0x1003 > {host.root}/sys/class/net/eth8/flags")
     monkeypatch.setattr(ethtool, "settings", lambda *_: {})
-    monkeypatch.setattr(nic, "wait_for_link", lambda _: None)
+    monkeypatch.setattr(nic, "wait_for_link", lambda *_: None)
     assert run("apply") == 1
     assert "0000:00:04.0" in capsys.readouterr().err
     assert host.calls() == ["ip link set eth8 up"]
@@ -198,4 +205,4 @@ def test_a_link_without_a_cable_is_not_waited_for_for_ever(host: FakeHost, monke
     host.write("/sys/class/net/eth4/carrier", "0\n")
     monkeypatch.setattr(nic, "SECONDS_FOR_LINK", 0.3)
     monkeypatch.setattr(nic, "SECONDS_FOR_DOWN", 0)
-    nic.wait_for_link("0000:00:04.0")
+    nic.wait_for_link("0000:00:04.0", "eth4")

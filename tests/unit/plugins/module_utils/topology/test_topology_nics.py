@@ -331,7 +331,11 @@ def test_vfio_would_take_the_clock_with_the_nic(host_files: HostFiles) -> None:
     [
         ("host", ["systemd-timesyncd.service"], ""),
         ("host", ["chrony.service", "phc2sys@eno1.service"], "chrony.service and phc2sys@eno1.service"),
-        ("host", ["chrony.service", "ptp4l@eno1.service"], ""),
+        # With hardware stamps ptp4l steers the NIC's clock only.
+        ("host", ["chrony.service", "ptp4l@enp0s4.service"], ""),
+        ("host", ["chrony.service", "ptp4l@eno1.service"], "chrony.service and ptp4l@eno1.service"),
+        ("host", ["chrony.service", "sfptpd.service"], "chrony.service and sfptpd.service"),
+        ("host", ["ptpd.service", "timebeat.service"], "ptpd.service and timebeat.service"),
         # A mode of its own keeps the host's services away.
         ("chrony", ["chrony.service", "systemd-timesyncd.service"], ""),
         ("ptp-hardware", ["chrony.service", "phc2sys@eno1.service"], ""),
