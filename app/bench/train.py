@@ -7,13 +7,13 @@ from pathlib import Path
 
 from bench import workloads
 from wirebook import venues
+from wirebook.commands.replay import replay
 from wirebook.core.books.books import Books
 from wirebook.core.engine.engine import Engine
 from wirebook.core.market.view import MarketView
 from wirebook.core.market.writer import MarketWriter
 from wirebook.core.wire.packet import Encoder
 from wirebook.core.wire.records import Batch
-from wirebook.replay import replay
 
 
 def _packets(workload: workloads.Workload) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wirebook import capture, venues
+from wirebook import traffic, venues
 from wirebook.core.wire.packet import Encoder
 from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues.base import Depth, Instrument, Snapshot
@@ -117,7 +117,7 @@ def captured(venue_name: str, path: Path) -> tuple[Workload, Messages]:
     snapshot = b""
     events = []
     levels = 0
-    for receive_ns, raw in capture.read(path):
+    for receive_ns, raw in traffic.read(path):
         follower.message(raw, receive_ns)
         message = venue.decode(raw)
         if isinstance(message, Snapshot) and not snapshot:

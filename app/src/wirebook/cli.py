@@ -1,15 +1,13 @@
-"""The command line: what can be said, and nothing of what is done. Commands are imported when used."""
+"""The command line: what can be said, and nothing of what is done. A command's module is loaded when it is used."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from wirebook.errors import UserError
 
@@ -27,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = command_parser().parse_args(words)
         _log_to_stderr(options.verbose)
-        code: int = options.run(options)
+        code: int = import_module(f"wirebook.commands.{options.command}").main(options)
         sys.stdout.flush()
     except UserError as error:
         print(f"wirebook: {error}", file=sys.stderr)
@@ -64,7 +62,7 @@ def command_parser() -> argparse.ArgumentParser:
     )
     feed.add_argument("venue", help="a venue that has a [[feed]] in the configuration")
     _add_config(feed)
-    feed.set_defaults(run=_feed)
+    feed.set_defaults(command="feed")
 
     record = commands.add_parser(
         "record",
@@ -77,7 +75,7 @@ def command_parser() -> argparse.ArgumentParser:
         "--directory", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)"
     )
     _add_config(record)
-    record.set_defaults(run=_record)
+    record.set_defaults(command="record")
 
     book = commands.add_parser(
         "book",
@@ -91,7 +89,7 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a line per event: symbol, id, state, best bid and ask (slow; for tests)",
     )
-    book.set_defaults(run=_book)
+    book.set_defaults(command="book")
 
     capture = commands.add_parser(
         "capture",
@@ -105,7 +103,7 @@ def command_parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", type=_rate, default=0.0, metavar="N", help="stop after so long")
     capture.add_argument("--packets", type=_count(1 << 40), default=0, metavar="N", help="stop after so many")
     _add_config(capture)
-    capture.set_defaults(run=_capture)
+    capture.set_defaults(command="capture")
 
     xdp = commands.add_parser(
         "xdp",
@@ -114,7 +112,7 @@ def command_parser() -> argparse.ArgumentParser:
         " systemd runs it for each connection to its socket; by hand it listens until interrupted.",
     )
     _add_config(xdp)
-    xdp.set_defaults(run=_xdp)
+    xdp.set_defaults(command="xdp")
 
     sim = commands.add_parser(
         "sim",
@@ -157,7 +155,7 @@ def command_parser() -> argparse.ArgumentParser:
         help="synthetic: the same seed makes the same market (default: %(default)s)",
     )
     _add_json(sim)
-    sim.set_defaults(run=_sim)
+    sim.set_defaults(command="sim")
 
     top = commands.add_parser("top", help="show the books", description="Show the top of every book, live.")
     _add_config(top)
@@ -165,7 +163,7 @@ def command_parser() -> argparse.ArgumentParser:
     how = top.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help=_JSON)
     how.add_argument("--metrics", action="store_true", help="print them once for Prometheus' textfile collector")
-    top.set_defaults(run=_top)
+    top.set_defaults(command="top")
 
     replay = commands.add_parser(
         "replay",
@@ -175,7 +173,7 @@ def command_parser() -> argparse.ArgumentParser:
     replay.add_argument("capture", type=Path, metavar="CAPTURE", help="plain, .gz or .zst")
     replay.add_argument("--venue", default="binance", help="the venue it was recorded from (default: %(default)s)")
     _add_json(replay)
-    replay.set_defaults(run=_replay)
+    replay.set_defaults(command="replay")
 
     check = commands.add_parser(
         "check",
@@ -184,7 +182,7 @@ def command_parser() -> argparse.ArgumentParser:
     )
     _add_config(check)
     _add_json(check)
-    check.set_defaults(run=_check)
+    check.set_defaults(command="check")
 
     demo = commands.add_parser(
         "demo",
@@ -201,22 +199,15 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how long to show the books (default: %(default)s)",
     )
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(command="demo")
     return parser
 
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
-        from wirebook import __version__
-        from wirebook.core import build_info as build
+        from wirebook.commands import version
 
-        print(f"wirebook {__version__}")
-        if namespace.verbose:
-            print(f"compiler      {build.COMPILER}, {build.OPTIMIZATION} -march={build.MARCH}")
-            print(f"link-time     {'optimised' if build.LTO else 'not optimised'}")
-            print(f"profile       {'guided by a replay' if build.PGO else 'none'}")
-            print(f"AF_XDP        {'built in' if build.AF_XDP else 'left out: libxdp, libbpf or clang was not there'}")
-            print(f"CPU must have {' '.join(sorted(build.CPU_FLAGS)) or 'nothing beyond x86-64'}")
+        print(version.text(verbose=namespace.verbose))
         parser.exit()
 
 
@@ -277,119 +268,3 @@ class _count:  # noqa: N801 (reads as a type in an argument's definition)
         if not text.isdecimal() or not 1 <= int(text) <= self._most:
             raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {self._most}")
         return int(text)
-
-
-def _feed(options: argparse.Namespace) -> int:
-    from wirebook import config, feed
-
-    feed.run(config.load(options.config), options.venue)
-    return 0
-
-
-def _record(options: argparse.Namespace) -> int:
-    from wirebook import config, feed
-
-    feed.record(config.load(options.config), options.venue, options.directory)
-    return 0
-
-
-def _book(options: argparse.Namespace) -> int:
-    from wirebook import book, config
-
-    book.run(config.load(options.config), options.audit)
-    return 0
-
-
-def _capture(options: argparse.Namespace) -> int:
-    from wirebook import config, packets
-
-    node = config.load(options.config)
-    with ExitStack() as stack:
-        try:
-            file = sys.stdout.buffer if options.file == "-" else stack.enter_context(Path(options.file).open("wb"))
-        except OSError as error:
-            raise UserError(f"can't write {options.file}: {error.strerror}; name another file") from None
-        written, lost = packets.run(node, file, seconds=options.seconds, packets=options.packets)
-    print(f"wirebook capture: {written} packets, {lost} lost on the way", file=sys.stderr)
-    return 0
-
-
-def _xdp(options: argparse.Namespace) -> int:
-    from wirebook import config, transports
-
-    transports.require_af_xdp()
-    from wirebook.xdp import helper
-
-    helper.run(config.load(options.config))
-    return 0
-
-
-def _top(options: argparse.Namespace) -> int:
-    from wirebook import config, top
-
-    if options.metrics:
-        top.metrics(config.load(options.config))
-        return 0
-    top.run(config.load(options.config), once=options.once, as_json=options.json)
-    return 0
-
-
-def _sim(options: argparse.Namespace) -> int:
-    from wirebook import sim, venues
-    from wirebook.sim import faults
-
-    def say(event: str, text: str, **details: object) -> None:
-        print(json.dumps({"event": event, **details}) if options.json else f"wirebook sim: {text}", flush=True)
-
-    venue = venues.get(options.venue)
-    tape: sim.Tape = (
-        sim.synthetic(venue.name, options.symbols, options.rate, options.seed)
-        if options.synthetic
-        else sim.CaptureTape(venue, options.replay)
-    )
-    scenario = faults.load(options.faults) if options.faults else None
-    with ExitStack() as stack:
-        where = sim.Where(options.host, options.port, _certificate(options, stack))
-        sim.run(venue, tape, where, speed=options.speed, loop=options.loop, say=say, scenario=scenario)
-    return 0
-
-
-def _certificate(options: argparse.Namespace, stack: ExitStack) -> tuple[Path, Path] | None:
-    """The certificate and key of --tls; those that are made live as long as `stack`."""
-    from wirebook import sim
-
-    given = (options.cert, options.key)
-    if given.count(None) == 1 or (options.cert and not options.tls):
-        raise UserError("--cert and --key belong together, and to --tls; give all three")
-    if not options.tls:
-        return None
-    if options.cert:
-        return given
-    home = stack.enter_context(TemporaryDirectory(prefix="wirebook-sim-"))
-    return sim.make_certificate(options.host, Path(home))
-
-
-def _replay(options: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from wirebook import replay, venues
-
-    report, notes = replay.replay(venues.get(options.venue), options.capture)
-    for note in notes:
-        logging.getLogger(__name__).warning("%s", note)
-    print(json.dumps(asdict(report)) if options.json else replay.table(report))
-    return 0
-
-
-def _check(options: argparse.Namespace) -> int:
-    from wirebook import check, config
-
-    results = check.check(config.load(options.config))
-    print(check.as_json(results) if options.json else check.as_text(results))
-    return 1 if any(result.verdict == "FAIL" for result in results) else 0
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from wirebook import demo
-
-    return demo.run(options.replay, options.seconds)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture
+from wirebook import traffic
+from wirebook.commands.replay import replay, table
 from wirebook.errors import UserError
-from wirebook.replay import replay, table
 from wirebook.venues import get
 
 from ..venues.support import event, snapshot
@@ -82,7 +82,7 @@ def test_recorded_traffic_with_an_event_missing_is_stale_from_there(tmp_path: Pa
     path = tmp_path / "c"
     depth = 0
     with path.open("wb") as file:
-        for at_ns, raw in capture.read(spot_capture):
+        for at_ns, raw in traffic.read(spot_capture):
             depth += b"depthUpdate" in raw
             if depth != 1000 or b"depthUpdate" not in raw:
                 file.write(b"%d %b\n" % (at_ns, raw))
@@ -138,10 +138,10 @@ def test_connections_with_numbers_of_their_own_are_kept_apart_by_marks(tmp_path:
     one, two = ([l2(0, "snapshot", 100, name), *(l2(n, "update", 100 + n, name) for n in range(1, 6))] for name in "AB")
     path = write(
         tmp_path / "c",
-        capture.mark("connected", 1, symbols=["A"]), one[0], capture.mark("connected", 2, symbols=["B"]), two[0],
-        capture.mark("connection", 1), one[1], one[2], capture.mark("connection", 2), two[1],
-        capture.mark("disconnected", 1), capture.mark("connection", 2), two[2],
-        capture.mark("connected", 3, symbols=["A"]), one[0], one[1], capture.mark("connection", 2), two[3],
+        traffic.mark("connected", 1, symbols=["A"]), one[0], traffic.mark("connected", 2, symbols=["B"]), two[0],
+        traffic.mark("connection", 1), one[1], one[2], traffic.mark("connection", 2), two[1],
+        traffic.mark("disconnected", 1), traffic.mark("connection", 2), two[2],
+        traffic.mark("connected", 3, symbols=["A"]), one[0], one[1], traffic.mark("connection", 2), two[3],
     )  # fmt: skip
     report, notes = replay(get("coinbase"), path)
     assert (report.messages, report.updates, report.snapshots, report.gaps) == (9, 6, 3, 0)
@@ -150,8 +150,8 @@ def test_connections_with_numbers_of_their_own_are_kept_apart_by_marks(tmp_path:
 
 def test_a_binary_frame_is_counted_in_a_replay(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "c", capture.mark("connected", 1, symbols=["BTCUSDT"]), snapshot(10), event(11, 11),
-        capture.mark("binary", 1, base64="AAAA"), event(12, 12),
+        tmp_path / "c", traffic.mark("connected", 1, symbols=["BTCUSDT"]), snapshot(10), event(11, 11),
+        traffic.mark("binary", 1, base64="AAAA"), event(12, 12),
     )  # fmt: skip
     report, _ = replay(VENUE, path)
     assert (report.malformed, report.updates) == (1, 2)
@@ -166,8 +166,8 @@ def test_a_recording_that_begins_within_connections_follows_them(tmp_path: Path)
     path = write(
         tmp_path / "c",
         event(11, 11), named(snapshot(10), b"BTCUSDT"), event(12, 12),
-        capture.mark("connection", 4), named(snapshot(20), b"ETHUSDT"), event(21, 21, symbol="ETHUSDT"),
-        capture.mark("connection", 3), event(13, 13),
+        traffic.mark("connection", 4), named(snapshot(20), b"ETHUSDT"), event(21, 21, symbol="ETHUSDT"),
+        traffic.mark("connection", 3), event(13, 13),
     )  # fmt: skip
     report, _ = replay(VENUE, path)
     assert (report.updates, report.gaps) == (3, 0)  # of connection 3 it isn't known that it is the first lines'

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wirebook import config as configuration
-from wirebook import top
+from wirebook.commands import top
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
 from wirebook.core.engine.engine import Engine

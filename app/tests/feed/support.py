@@ -12,7 +12,6 @@ import orjson
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
-from wirebook.capture import Mark, mark_of
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
 from wirebook.core.wire.packet import Channel, Encoder
@@ -20,6 +19,7 @@ from wirebook.core.wire.records import Batch, Kind
 from wirebook.feed.connection import Connection, Pace, Setting
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.tls import client_context
+from wirebook.traffic import Mark, mark_of
 from wirebook.venues import get
 from wirebook.venues.base import Instrument, Sink
 

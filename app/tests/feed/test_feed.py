@@ -15,7 +15,8 @@ import uvloop
 from wirebook.config import parse
 from wirebook.core.books.books import State
 from wirebook.core.wire.records import Kind
-from wirebook.feed import _Feed, rest
+from wirebook.feed import rest
+from wirebook.feed.handler import FeedHandler
 from wirebook.sim import synthetic
 from wirebook.sim.faults import Fault, Scenario
 from wirebook.sim.server import Server
@@ -70,7 +71,8 @@ def feed(home: Path, done: Callable[[Watched], bool], *faults: Fault, symbols: i
                 ],
             }
         )
-        under_test = _Feed(config, config.feed[0], get("binance"), os.sched_getaffinity(0), lambda *_: watched.sent)
+        cpus = os.sched_getaffinity(0)
+        under_test = FeedHandler(config, config.feed[0], get("binance"), cpus, lambda *_: watched.sent)
         running = asyncio.ensure_future(under_test.run())
         playing = asyncio.ensure_future(server.play())
         try:

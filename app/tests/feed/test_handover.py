@@ -9,24 +9,24 @@ import pytest
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books, State
 from wirebook.core.wire.records import Flag, Kind
-from wirebook.feed.handover import Line, Understudy
+from wirebook.feed.handover import Followed, Understudy
 from wirebook.venues import get
 
 from ..venues.exchanges import BybitLinear
 from .support import SYMBOL, Client, Feed, kinds, run, settle, until
 
 LIFETIME = 1000.0
-"""Seconds; the line is told what time it is."""
+"""Seconds; it is told what time it is."""
 
 
 class Rehearsal:
-    """A line whose book is live, its venue, and what time it is."""
+    """A connection whose book is live, its venue, and what time it is."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.market = BybitLinear(5)
         self.understudy = Understudy(Books(16, Arena(4 << 20, "off")))
-        self.line = Line(feed.instruments, feed.publisher, self.understudy, LIFETIME, feed.make)
+        self.followed = Followed(feed.instruments, feed.publisher, self.understudy, LIFETIME, feed.make)
         self.now = time.monotonic()
 
     async def opened(self) -> Client:
@@ -38,9 +38,9 @@ class Rehearsal:
         return client
 
     async def successor(self) -> Client:
-        """Make the line old, and the venue's end of the connection that it makes."""
+        """Make the connection old, and the venue's end of the connection that it makes."""
         self.tick(LIFETIME + 1)
-        assert self.line.changing
+        assert self.followed.changing
         client = await self.feed.local.client(1)
         await until(lambda: client.topics() == ["BTCUSDT"])
         return client
@@ -48,7 +48,7 @@ class Rehearsal:
     def tick(self, seconds: float = 0.001, may_begin: bool = True) -> None:
         """Let so much time go by."""
         self.now += seconds
-        self.line.tick(self.now, may_begin)
+        self.followed.tick(self.now, may_begin)
 
     def published_id(self) -> int:
         return self.feed.publisher.books.update_id(SYMBOL)
@@ -81,7 +81,7 @@ def test_a_successor_that_is_as_far_takes_over_at_once_and_in_silence() -> None:
         await until(lambda: there.built_id() == there.market.id)
         told = list(feed.sent.records)
         there.tick()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert feed.sent.records == told
         assert there.right()
         await old.closed.wait()
@@ -105,17 +105,17 @@ def test_a_successor_that_is_behind_catches_up_first() -> None:
         await until(lambda: there.published_id() == behind + 2)
         there.tick()
         await old.closed.wait()
-        assert there.line.changing
+        assert there.followed.changing
         assert there.right()
         new.send(late[0])
         await until(lambda: there.built_id() == behind + 1)
         there.tick()
-        assert there.line.changing
+        assert there.followed.changing
         assert there.published_id() == behind + 2
         new.send(late[1])
         await until(lambda: there.built_id() == behind + 2)
         there.tick()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert there.right()
         assert not there.went_back()
 
@@ -136,9 +136,9 @@ def test_catching_up_has_an_end() -> None:
         await until(lambda: there.published_id() == behind + 1)
         there.tick()
         there.tick(0.2)
-        assert there.line.changing
+        assert there.followed.changing
         there.tick(0.1)
-        assert not there.line.changing
+        assert not there.followed.changing
         assert there.published_id() == behind
         assert there.right()
         assert kinds(feed.sent.records)[-1] == Kind.LIVE
@@ -196,7 +196,7 @@ def test_what_the_old_connection_brought_last_is_published_before_the_difference
         # The first of the two events is still in the publisher's batch, as it is while a socket is read.
         feed.publisher.batch.append(SYMBOL, Kind.ASK, Flag.EVENT_END, 0, market.id - 1, price, 9, 0, 1)
         there.tick()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert there.published_id() == market.id
         assert there.right()
         new.send(market.event())
@@ -221,7 +221,7 @@ def test_a_successor_that_is_not_whole_in_time_takes_over_all_the_same() -> None
         there.tick(2)
         await old.closed.wait()
         there.tick(0.3)
-        assert not there.line.changing
+        assert not there.followed.changing
         assert feed.sent.books.state(SYMBOL) is not State.LIVE
         new.send(there.market.snapshot(), there.market.event())
         await until(lambda: there.published_id() == there.market.id)
@@ -238,10 +238,10 @@ def test_the_successor_takes_over_when_the_venue_was_faster(monkeypatch: pytest.
         old = await there.opened()
         new = await there.successor()
         old.hang_up()
-        await until(lambda: not there.line.connection.up)
+        await until(lambda: not there.followed.connection.up)
         there.tick()
-        assert not there.line.changing
-        assert there.line.connection.up
+        assert not there.followed.changing
+        assert there.followed.connection.up
         new.send(there.market.snapshot())
         await until(lambda: there.published_id() == there.market.id)
         assert there.right()
@@ -260,10 +260,10 @@ def test_one_line_changes_at_a_time() -> None:
         there.tick(LIFETIME + 1, may_begin=False)
         there.tick(LIFETIME, may_begin=False)
         await settle()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert len(feed.local.clients) == 1
         there.tick(0.01, may_begin=True)
-        assert there.line.changing
+        assert there.followed.changing
 
     run(scene)
 
@@ -271,11 +271,11 @@ def test_one_line_changes_at_a_time() -> None:
 def test_a_line_without_an_end_of_life_never_changes() -> None:
     async def scene(feed: Feed) -> None:
         there = Rehearsal(feed)
-        there.line = Line(feed.instruments, feed.publisher, there.understudy, 0.0, feed.make)
+        there.followed = Followed(feed.instruments, feed.publisher, there.understudy, 0.0, feed.make)
         await feed.local.client(1)
-        await until(lambda: there.line.connection.up)
+        await until(lambda: there.followed.connection.up)
         there.tick(1e6)
-        assert not there.line.changing
+        assert not there.followed.changing
 
     run(scene)
 
@@ -290,14 +290,14 @@ def test_the_understudys_books_are_empty_for_the_next_change() -> None:
         new.send(there.market.snapshot())
         await until(lambda: there.built_id() == there.market.id)
         there.tick()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert there.understudy.books.count(SYMBOL) == (0, 0)
         assert there.understudy.books.state(SYMBOL) is not State.LIVE
         there.tick(LIFETIME + 1)
         third = await feed.local.client(2)
         there.tick(LIFETIME / 24 + 1)
         there.tick(0.3)
-        assert there.line.connection.connects == 1
+        assert there.followed.connection.connects == 1
         assert feed.sent.books.state(SYMBOL) is not State.LIVE, "the second successor had no book yet"
         third.send(there.market.snapshot())
         await until(lambda: feed.sent.books.state(SYMBOL) == State.LIVE)
@@ -325,7 +325,7 @@ def test_a_recording_goes_from_the_old_connection_to_the_new_one() -> None:
         new.send(last)
         await until(lambda: there.built_id() == there.market.id)
         there.tick()
-        assert not there.line.changing
+        assert not there.followed.changing
         assert feed.recording.messages == [*before, last, whole, last]
         more = there.market.event()
         new.send(more)
@@ -340,7 +340,7 @@ def test_a_stopped_line_leaves_no_connection_behind() -> None:
         there = Rehearsal(feed)
         old = await there.opened()
         new = await there.successor()
-        there.line.stop()
+        there.followed.stop()
         await old.closed.wait()
         await new.closed.wait()
         assert feed.sent.books.state(SYMBOL) is State.STALE

@@ -13,7 +13,7 @@ import uvloop
 
 from wirebook.config import parse
 from wirebook.core.books.books import Books, State
-from wirebook.feed import _Feed
+from wirebook.feed.handler import FeedHandler
 from wirebook.feed.publisher import Nowhere
 from wirebook.sim import synthetic
 from wirebook.sim.reference import ReferenceBook
@@ -108,12 +108,12 @@ async def followed(home: Path, tape: CaptureTape) -> dict[str, Any]:
             ],
         }
     )
-    feed = _Feed(config, config.feed[0], get("binance"), os.sched_getaffinity(0), Nowhere)
+    feed = FeedHandler(config, config.feed[0], get("binance"), os.sched_getaffinity(0), Nowhere)
     running = asyncio.ensure_future(feed.run())
     playing = asyncio.ensure_future(server.play())
     dice, early_kb = random.Random(30), 0
     for number in range(30):
-        while not server.clients or feed._lines[0].connection.connects <= number:
+        while not server.clients or feed._followed[0].connection.connects <= number:
             await asyncio.sleep(0.002)
         await asyncio.sleep(dice.uniform(0.0, 0.2))  # at times before its books are live
         for client in tuple(server.clients):
@@ -125,7 +125,7 @@ async def followed(home: Path, tape: CaptureTape) -> dict[str, Any]:
             early_kb = resident_kb()
     assert not playing.done()
     await playing
-    line = feed._lines[0]
+    line = feed._followed[0]
     published: Books = line._publisher.books
     levels, wrong = 0, []
     venue_rows = [dict(side) for side in server.books[name].levels(1 << 20)]

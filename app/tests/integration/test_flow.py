@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.core.books.books import State
 from wirebook.core.wire.records import Reason
 from wirebook.sim.binance import BinanceExchange
@@ -35,7 +35,7 @@ def test_recorded_books_equal_every_ticker(
     if not path.exists():
         pytest.skip("the recorded traffic ../shared/captures is not here")
     tickers, last = {}, 0
-    for _, raw in capture.read(path):
+    for _, raw in traffic.read(path):
         message = get(venue).decode(raw)
         if isinstance(message, Ticker):
             tickers[message.last] = numbers(message)

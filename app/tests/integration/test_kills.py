@@ -121,7 +121,7 @@ def stretch() -> float:
     wait for its CPU.
     """
     before, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import wirebook.feed, wirebook.book"], check=True)
+    subprocess.run([sys.executable, "-c", "import wirebook.commands.feed, wirebook.commands.book"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = (time.monotonic() - before) / (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime)
     return found if found > BUSY else 1.0

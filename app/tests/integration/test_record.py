@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture
+from wirebook import traffic
+from wirebook.commands.replay import replay
 from wirebook.core.books.books import State
-from wirebook.replay import replay
 from wirebook.sim import CaptureTape
 from wirebook.venues import get
 
@@ -76,8 +76,8 @@ def test_a_recording_across_a_reconnect_is_live_again(tmp_path: Path, venue: str
         time.sleep(2)
         assert under_test.stop("feed") == 0
     recording = joined(recordings, tmp_path / "all.zst")
-    entries = list(capture.entries(recording))
-    marks = [capture.mark_of(raw) for _, raw in entries]
+    entries = list(traffic.entries(recording))
+    marks = [traffic.mark_of(raw) for _, raw in entries]
     kinds = [mark.kind for mark in marks if mark is not None]
     asked = ["request"] * 2 if venue == "binance" else []
     assert kinds == ["connected", *asked, "disconnected", "connected", *asked, "disconnected"]

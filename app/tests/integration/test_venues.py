@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.core.books.books import State
 from wirebook.sim import synthetic
 from wirebook.sim.reference import ReferenceBook
@@ -89,7 +89,7 @@ def decimals_of(under_test: Node, count: int) -> dict[int, tuple[int, int]]:
 def recorded(venue: str, path: Path, name: str) -> Iterator[Top]:
     """The best prices of an instrument after each message of a capture."""
     book: ReferenceBook | None = None
-    for _, raw in capture.read(path):
+    for _, raw in traffic.read(path):
         message = get(venue).decode(raw)
         for part in message.parts if isinstance(message, Several) else [message]:
             if isinstance(part, Snapshot) and part.instrument == name:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture
-from wirebook.replay import Report, replay
+from wirebook import traffic
+from wirebook.commands.replay import Report, replay
 from wirebook.venues import get
 from wirebook.venues.base import Instrument
 from wirebook.venues.learn import learn
@@ -67,7 +67,7 @@ def test_bybit_keeps_500_levels_a_side_throughout() -> None:
     assert (report.messages, report.updates, report.snapshots) == (50, 49, 1)
     instrument = Instrument(3, "XRPUSDT", *learn(get("bybit-linear"), path).scales["XRPUSDT"])
     subject, sink = follow(Keeper(), instrument, venue="bybit-linear")
-    for at_ns, raw in capture.read(path):
+    for at_ns, raw in traffic.read(path):
         subject.message(raw, at_ns)
         assert sink.books.count(instrument.id) == (500, 500)
     assert subject.live == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wirebook.config.rules import MAX_SYMBOLS, show
+from wirebook.config.fields import MAX_SYMBOLS, show
 from wirebook.errors import UserError
 
 if TYPE_CHECKING:

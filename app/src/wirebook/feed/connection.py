@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.core.wire.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
 from wirebook.feed.sockets import tune
-from wirebook.record import Recorder
+from wirebook.recording import Recorder
 from wirebook.venues.base import (
     Instrument,
     Sink,
@@ -218,7 +218,7 @@ class Connection(WSListener):
 
     def _mark(self, kind: str, **details: object) -> None:
         if self._setting.recorder is not None:
-            self._record(time.time_ns(), capture.mark(kind, self._number, **details))
+            self._record(time.time_ns(), traffic.mark(kind, self._number, **details))
 
     async def _once(self) -> None:
         # Where the venue wants a ping of its own, tick() sends that; elsewhere the protocol's, when nothing comes.

@@ -58,7 +58,7 @@ class _Change:
     retired_at: float | None = None
 
 
-class Line:
+class Followed:
     """The connection that follows some instruments, and now and then its successor."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Line:
 
     @property
     def changing(self) -> bool:
-        """Whether a successor is being built up. One line at a time may: they share the understudy."""
+        """Whether a successor is being built up. One at a time may: they share the understudy."""
         return self._change is not None
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Line:
         self.connection.stop()
 
     def tick(self, now: float, may_begin: bool) -> None:
-        """Everything that goes by the clock, `time.monotonic`. `may_begin`: no other line is changing."""
+        """Everything that goes by the clock, `time.monotonic`. `may_begin`: no other is changing."""
         self.connection.tick(now)
         change = self._change
         if change is None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.errors import UserError
 from wirebook.venues.base import Depth, Scale, Snapshot, Ticker, Venue, parts
 from wirebook.venues.learn import learn
@@ -64,8 +64,8 @@ class CaptureTape:
         """The recorded messages; REST answers as books, and marks of lost connections."""
         up: dict[int, frozenset[str]] = {}
         only = next(iter(self.scales)) if len(self.scales) == 1 else None
-        for at_ns, raw in capture.entries(self._path):
-            mark = capture.mark_of(raw)
+        for at_ns, raw in traffic.entries(self._path):
+            mark = traffic.mark_of(raw)
             if mark is not None:
                 lost = _lost(mark, up)
                 if lost:
@@ -78,7 +78,7 @@ class CaptureTape:
                     yield Item(at_ns, replace(answer, instrument=answer.instrument or only))
 
 
-def _lost(mark: capture.Mark, up: dict[int, frozenset[str]]) -> frozenset[str]:
+def _lost(mark: traffic.Mark, up: dict[int, frozenset[str]]) -> frozenset[str]:
     """The instruments whose connection a mark says is lost; `up` is kept by it. One that is retired has a successor."""
     if mark.kind == "connected":
         names = frozenset(mark.details.get("symbols", ()))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from wirebook.core.decode.chain import Chain, State, SteadyFollower
+from wirebook.core.decode.chain import Chain, ChainFollower, Phase
 from wirebook.core.decode.sequence import Verdict
 from wirebook.core.wire.records import Flag, Kind, Reason
 from wirebook.venues.base import (
@@ -87,7 +87,7 @@ class _Event(NamedTuple):
     receive_ns: int
 
 
-class BookFollower(SteadyFollower):
+class BookFollower(ChainFollower):
     """Keeps the books of one connection in sequence, by the rule of its venue.
 
     Every method is to be called from one thread. `message` is the steady state's; it never raises for bad input.
@@ -121,7 +121,7 @@ class BookFollower(SteadyFollower):
         """Await every instrument's snapshot: subscribing brings it, or it is asked for."""
         self._next = None
         for track in self._tracks.values():
-            track.state = State.AWAITING
+            track.phase = Phase.AWAITING
             track.asked = False
             if not self._venue.snapshots_in_band:
                 self._ask(track)
@@ -130,17 +130,17 @@ class BookFollower(SteadyFollower):
         """Mark every book stale; nothing is kept of the lost connection's sequence."""
         for track in self._tracks.values():
             self._leave(track, reason, receive_ns)
-            track.state = State.IDLE
+            track.phase = Phase.IDLE
             track.buffer.clear()
 
     def awaits(self, symbol: int) -> bool:
         """Whether a snapshot of this symbol id is still of use."""
-        return self._tracks[symbol].state == State.AWAITING
+        return self._tracks[symbol].phase == Phase.AWAITING
 
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
         """Apply a REST snapshot, then the buffered events that continue it."""
         track = self._tracks[symbol]
-        if track.state != State.AWAITING:
+        if track.phase != Phase.AWAITING:
             return  # the connection went away meanwhile, or the snapshot was not asked for
         try:
             message = self._venue.decode(body)
@@ -248,8 +248,8 @@ class BookFollower(SteadyFollower):
         If it isn't to be applied now, they are taken out, and all that is to be done about the event is done.
         """
         verdict = Verdict.BREAK
-        if track.state == State.UNCHAINED or track.state == State.LIVE:
-            chained = track.state == State.LIVE
+        if track.phase == Phase.UNCHAINED or track.phase == Phase.LIVE:
+            chained = track.phase == Phase.LIVE
             verdict = self._venue.rule.judge(track.at, chained, event.first, event.last, event.previous)
             # On the wire ids never go backwards, even where the venue's rule would allow it.
             if verdict is Verdict.APPLY and (event.last >= track.at or event.last == UNNUMBERED):
@@ -259,11 +259,11 @@ class BookFollower(SteadyFollower):
             self._counters.repeats += 1
             return False
         again = False
-        if track.state == State.UNCHAINED or track.state == State.LIVE:
+        if track.phase == Phase.UNCHAINED or track.phase == Phase.LIVE:
             again = track.refused == event.raw
             track.refused = event.raw
             self._broken(track, event)
-        if track.state != State.AWAITING:
+        if track.phase != Phase.AWAITING:
             return False
         if self._venue.snapshots_in_band:
             if not track.asked:  # subscribing should have brought the snapshot before any event: it was lost
@@ -305,7 +305,7 @@ class BookFollower(SteadyFollower):
         """The event continues the book; if it is the first one, it proves the snapshot right."""
         track.at = event.last
         self.updates += 1
-        if track.state == State.UNCHAINED:
+        if track.phase == Phase.UNCHAINED:
             self._enter(track)
             self._whole(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
         self.sink.commit(track.instrument.id)
@@ -313,7 +313,7 @@ class BookFollower(SteadyFollower):
     def _apply_snapshot(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
         """Replace the book. One in the stream always does; one by REST only if it has been asked for."""
         in_band = self._venue.snapshots_in_band
-        if track.state == State.IDLE or (not in_band and track.state != State.AWAITING):
+        if track.phase == Phase.IDLE or (not in_band and track.phase != Phase.AWAITING):
             return
         last = _id(snapshot, track)
         try:
@@ -336,7 +336,7 @@ class BookFollower(SteadyFollower):
             self._enter(track)
             self._whole(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
         else:
-            track.state = State.UNCHAINED
+            track.phase = Phase.UNCHAINED
         self.sink.commit(track.instrument.id)
         buffered, track.buffer = track.buffer, []
         for raw, buffered_ns in buffered:
@@ -346,16 +346,16 @@ class BookFollower(SteadyFollower):
 
     def _enter(self, track: _Track) -> None:
         """The book is whole and in sequence."""
-        self.live += track.state != State.LIVE
-        track.state = State.LIVE
+        self.live += track.phase != Phase.LIVE
+        track.phase = Phase.LIVE
         if track.broken:
             track.broken = False
             self._counters.resyncs += 1
 
     def _leave(self, track: _Track, reason: int, receive_ns: int) -> None:
         """Readers are told that the book is stale, if they have one."""
-        if track.state in (State.LIVE, State.UNCHAINED):
-            self.live -= track.state == State.LIVE
+        if track.phase in (Phase.LIVE, Phase.UNCHAINED):
+            self.live -= track.phase == Phase.LIVE
             self.sink.batch.append(
                 track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
             )
@@ -363,9 +363,9 @@ class BookFollower(SteadyFollower):
 
     def _lose(self, track: _Track, reason: int, receive_ns: int) -> None:
         """The book can't be continued: stale at once, and a new snapshot, for this symbol only."""
-        track.broken = track.broken or track.state == State.LIVE
+        track.broken = track.broken or track.phase == Phase.LIVE
         self._leave(track, reason, receive_ns)
-        track.state = State.AWAITING
+        track.phase = Phase.AWAITING
         self._ask(track)
 
     def _ask(self, track: _Track) -> None:
@@ -375,12 +375,12 @@ class BookFollower(SteadyFollower):
 
     def _lose_all(self, receive_ns: int) -> None:
         for track in self._tracks.values():
-            if track.state == State.LIVE:
+            if track.phase == Phase.LIVE:
                 self._lose(track, Reason.GAP, receive_ns)
 
     def _broken(self, track: _Track, event: _Event) -> None:
         """The event doesn't continue the book."""
-        if track.state == State.LIVE:
+        if track.phase == Phase.LIVE:
             self._counters.gaps += 1
             if event.previous is not None:
                 what = f"continues {event.previous}"

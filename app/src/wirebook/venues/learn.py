@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.errors import UserError
 from wirebook.venues.base import Depth, Scale, Snapshot, Venue, decimals_of, parts
 
@@ -31,8 +31,8 @@ def learn(venue: Venue, path: Path) -> Learned:
     unreadable = first_line = 0
     decimals: dict[str | None, list[int]] = {}
     snapshots: dict[str | None, Snapshot] = {}
-    for number, (_, raw) in enumerate(capture.entries(path), start=1):
-        if capture.mark_of(raw) is not None:
+    for number, (_, raw) in enumerate(traffic.entries(path), start=1):
+        if traffic.mark_of(raw) is not None:
             continue
         try:
             said = parts(venue.decode(raw))

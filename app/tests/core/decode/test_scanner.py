@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
 from wirebook.core.decode.binance import BinanceScanner
@@ -251,7 +251,7 @@ def test_both_agree_on_the_recorded_traffic(spot_capture: Path) -> None:
     slow.scanner = BinanceScanner([])
     alone, scratch = BinanceScanner([instrument]), Batch(1 << 14)
     scanned = depth = 0
-    for at_ns, raw in capture.read(spot_capture):
+    for at_ns, raw in traffic.read(spot_capture):
         fast.message(raw, at_ns)
         slow.message(raw, at_ns)
         depth += b"depthUpdate" in raw
@@ -271,7 +271,7 @@ def test_a_message_that_continues_a_live_book_is_taken_without_the_follower(spot
             left.append(raw)
             super().other(raw, receive_ns)
 
-    messages = [raw for _, raw in capture.read(spot_capture) if b"depthUpdate" in raw or b"lastUpdateId" in raw]
+    messages = [raw for _, raw in traffic.read(spot_capture) if b"depthUpdate" in raw or b"lastUpdateId" in raw]
     instrument = Instrument(7, "BTCUSDT", 2, 6)
     books = Books(8, Arena(64 << 20, "off"))
     subject = Watched(get("binance"), [instrument], BookSink(books, 1 << 13))

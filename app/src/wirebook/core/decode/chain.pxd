@@ -11,7 +11,7 @@ cdef enum:
 
 cdef class Chain:
     cdef public uint64_t at
-    cdef public int state
+    cdef public int phase
     cdef public object texts
     cdef object symbol
 
@@ -23,7 +23,7 @@ cdef class BookSink:
     cdef void drain(self) noexcept
 
 
-cdef class SteadyFollower:
+cdef class ChainFollower:
     cdef public uint64_t messages
     cdef public uint64_t updates
     cdef public Scanner scanner

@@ -6,7 +6,7 @@ from wirebook.core.decode.scanner import Scanner
 from wirebook.core.decode.sequence import Rule
 from wirebook.core.wire.records import Batch
 
-class State(IntEnum):
+class Phase(IntEnum):
     IDLE = 0
     AWAITING = 1
     UNCHAINED = 2
@@ -14,7 +14,7 @@ class State(IntEnum):
 
 class Chain:
     at: int
-    state: int
+    phase: int
     texts: Any
     def __init__(self, symbol: int) -> None: ...
 
@@ -24,7 +24,7 @@ class BookSink:
     def __init__(self, books: Books, records: int) -> None: ...
     def commit(self, _symbol: int, /) -> None: ...
 
-class SteadyFollower:
+class ChainFollower:
     messages: int
     updates: int
     scanner: Scanner | None

@@ -1,4 +1,4 @@
-"""The steady state of a follower: a message that continues a live book, from its bytes to the sink, without Python.
+"""The chain of a followed book: a message that continues a live book, from its bytes to the sink, without Python.
 
 Everything else (snapshots, gaps, messages that no scanner takes) is the business of `wirebook.venues.follower`, which
 is told by `other`.
@@ -11,7 +11,7 @@ from wirebook.core.books.books cimport books_apply
 from wirebook.core.decode.sequence cimport APPLY
 
 
-class State(IntEnum):
+class Phase(IntEnum):
     """Where a book is between a connection and its venue's sequence."""
 
     IDLE = 0
@@ -26,7 +26,7 @@ class State(IntEnum):
 cdef class Chain:
     """One book's place in its venue's sequence.
 
-    `state` is a State and `at` the last update id in the book. `texts` is for a book whose messages have checksums; a
+    `phase` is a Phase and `at` the last update id in the book. `texts` is for a book whose messages have checksums; a
     scanner takes none that has one, so it's None after each of these.
     """
 
@@ -50,7 +50,7 @@ cdef class BookSink:
         self.drain()
 
 
-cdef class SteadyFollower:
+cdef class ChainFollower:
     """What a follower does with every message. `chains` are in the order of the scanner's instruments."""
 
     def __init__(self, Rule rule not None, list chains not None, Scanner scanner, sink):
@@ -81,7 +81,7 @@ cdef class SteadyFollower:
             chain = <Chain> self.chains[scanner.place]
             # On the wire ids never go backwards, even where the venue's rule would allow it.
             if likely(
-                chain.state == CHAIN_LIVE and scanner.last >= chain.at
+                chain.phase == CHAIN_LIVE and scanner.last >= chain.at
                 and self.rule.verdict(chain.at, True, scanner.first, scanner.last, scanner.before) == APPLY
             ):
                 chain.at = scanner.last

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from wirebook import capture
+from wirebook import traffic
 from wirebook.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Recorder:
         self._waiting = 0
         self._told = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "wirebook.record", str(directory), name, str(megabytes), str(seconds)],
+            [sys.executable, "-m", "wirebook.recording", str(directory), name, str(megabytes), str(seconds)],
             stdin=subprocess.PIPE,
         )
         os.sched_setaffinity(self._process.pid, cpus)
@@ -83,8 +83,8 @@ class Recorder:
             return
         if connection != self._connection:
             self._connection = connection
-            if capture.mark_of(raw) is None:
-                self._add(b"%d %b\n" % (receive_ns, capture.mark("connection", connection)))
+            if traffic.mark_of(raw) is None:
+                self._add(b"%d %b\n" % (receive_ns, traffic.mark("connection", connection)))
         # a line break can only be white space between JSON's tokens
         self._add(b"%d %b\n" % (receive_ns, raw.replace(b"\n", b" ")))
 

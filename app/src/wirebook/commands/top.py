@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
+from wirebook import config as configuration
+from wirebook import status
 from wirebook.config import Config
 from wirebook.core.books.books import State
 from wirebook.core.market.latency import Stage
@@ -27,6 +29,16 @@ _HEADING: Final = (
     f"{'SYMBOL':<24} {'STATE':<18} {'BID SIZE':>16} {'BID':>14} {'ASK':>14} {'ASK SIZE':>16} {'EVENTS/S':>9} {'AGE':>8}"
     f" {'STAMP':>8}"
 )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Show the books as the command line asks."""
+    config = configuration.load(options.config)
+    if options.metrics:
+        metrics(config)
+    else:
+        run(config, once=options.once, as_json=options.json)
+    return 0
 
 
 def run(config: Config, *, once: bool, as_json: bool) -> None:
@@ -179,11 +191,7 @@ def _table(view: MarketView, before: dict[int, int], seconds: float) -> list[str
 
 def _transport(view: MarketView) -> dict[str, Any]:
     """What the book process says of its transport; empty when it says nothing."""
-    try:
-        said: dict[str, Any] = json.loads(Path(view.path).with_name("transport.json").read_text())
-    except FileNotFoundError:
-        return {}
-    return said
+    return status.read(view.path, status.TRANSPORT)
 
 
 def _transport_line(view: MarketView) -> list[str]:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from wirebook import capture, record
+from wirebook import recording, traffic
 from wirebook.errors import UserError
-from wirebook.record import Files, Recorder
+from wirebook.recording import Files, Recorder
 
 CPUS = os.sched_getaffinity(0)
 
 
 def everything(directory: Path) -> list[tuple[int, bytes]]:
-    return [entry for path in sorted(directory.iterdir()) for entry in capture.read(path)]
+    return [entry for path in sorted(directory.iterdir()) for entry in traffic.read(path)]
 
 
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
     files.close()
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert len(sizes) > 3
-    assert max(sizes) < 100_000 + record._FRAME_BYTES
+    assert max(sizes) < 100_000 + recording._FRAME_BYTES
     assert sorted(everything(tmp_path)) == lines
 
 
@@ -61,7 +61,7 @@ def test_files_are_rotated_by_age_even_if_nothing_comes(tmp_path: Path) -> None:
     files.tick()
     (part,) = tmp_path.iterdir()
     assert part.name == "venue-20231114T221325Z-0.zst.part"
-    assert list(capture.read(part)) == [(1, b"{}")]
+    assert list(traffic.read(part)) == [(1, b"{}")]
     now[0] += 60
     files.tick()
     (whole,) = tmp_path.iterdir()
@@ -74,7 +74,7 @@ def test_files_are_rotated_by_age_even_if_nothing_comes(tmp_path: Path) -> None:
 def test_a_recorder_that_is_stuck_costs_messages_and_no_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(record, "_MOST_WAITING_BYTES", 4 << 20)
+    monkeypatch.setattr(recording, "_MOST_WAITING_BYTES", 4 << 20)
     recorder = Recorder(tmp_path, "venue", 1, 60, CPUS)
     os.kill(recorder._process.pid, signal.SIGSTOP)
     longest = 0.0
@@ -132,16 +132,16 @@ def test_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
 def test_the_connection_is_marked_where_it_changes(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "venue", 1, 60, CPUS)
     one, two = recorder.next_connection(), recorder.next_connection()
-    recorder.write(1, capture.mark("connected", one, symbols=["A"]), one)
+    recorder.write(1, traffic.mark("connected", one, symbols=["A"]), one)
     recorder.write(2, b"a", one)
-    recorder.write(3, capture.mark("connected", two, symbols=["B"]), two)
+    recorder.write(3, traffic.mark("connected", two, symbols=["B"]), two)
     recorder.write(4, b"b", two)
     recorder.write(5, b"a", one)
     recorder.close()
     (path,) = tmp_path.iterdir()
-    kinds = [capture.mark_of(raw) or raw for _, raw in capture.entries(path)]
+    kinds = [traffic.mark_of(raw) or raw for _, raw in traffic.entries(path)]
     assert kinds == [
-        capture.Mark("connected", 1, {"symbols": ["A"]}), b"a",
-        capture.Mark("connected", 2, {"symbols": ["B"]}), b"b",
-        capture.Mark("connection", 1, {}), b"a",
+        traffic.Mark("connected", 1, {"symbols": ["A"]}), b"a",
+        traffic.Mark("connected", 2, {"symbols": ["B"]}), b"b",
+        traffic.Mark("connection", 1, {}), b"a",
     ]  # fmt: skip

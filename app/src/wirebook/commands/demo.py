@@ -6,6 +6,7 @@ their own in a temporary directory; then `top`, for a while; then everything is 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -20,12 +21,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from wirebook import check, config
+from wirebook import config
+from wirebook.commands import check
 from wirebook.errors import UserError
 
 _START_SECONDS = 20.0
 _SYNTHETIC = ("--synthetic", "--symbols", "8", "--rate", "200")
 _MEMORY = {"lock": True, "arena_mb": 32}
+
+
+def main(options: argparse.Namespace) -> int:
+    """Show the flow as the command line asks."""
+    return run(options.replay, options.seconds)
 
 
 def run(replay: Path | None, seconds: int) -> int:

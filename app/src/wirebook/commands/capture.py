@@ -1,23 +1,25 @@
 """`wirebook capture`: the node's own packets as pcapng, whichever transport they come by.
 
 By UDP an ordinary socket that has joined the groups gets its own copy, with the kernel's time. By AF_XDP the kernel
-never sees them, nor does tcpdump: the book process copies them into shared memory while somebody reads (`core.tap`).
+never sees them, nor does tcpdump: the book process copies them into shared memory while somebody reads (`tap`).
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import select
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from wirebook import __version__, channels, pcapng
+from wirebook import __version__, channels, pcap, status
+from wirebook import config as configuration
 from wirebook.config import Config
 from wirebook.core.transport.af_xdp.tap import TAP, TapReader
 from wirebook.core.transport.base import Endpoint
@@ -48,6 +50,19 @@ class _Source(NamedTuple):
     close: Callable[[], None]
 
 
+def main(options: argparse.Namespace) -> int:
+    """Capture into the file that the command line names."""
+    config = configuration.load(options.config)
+    with ExitStack() as stack:
+        try:
+            file = sys.stdout.buffer if options.file == "-" else stack.enter_context(Path(options.file).open("wb"))
+        except OSError as error:
+            raise UserError(f"can't write {options.file}: {error.strerror}; name another file") from None
+        written, lost = run(config, file, seconds=options.seconds, packets=options.packets)
+    print(f"wirebook capture: {written} packets, {lost} lost on the way", file=sys.stderr)
+    return 0
+
+
 def run(config: Config, file: BinaryIO, *, seconds: float = 0, packets: int = 0) -> tuple[int, int]:
     """Capture into `file` until SIGINT or SIGTERM, for `seconds`, or until there are `packets` (0: no end).
 
@@ -65,7 +80,7 @@ def run(config: Config, file: BinaryIO, *, seconds: float = 0, packets: int = 0)
     until = time.monotonic() + seconds if seconds else float("inf")
     with closing(source):
         application = f"wirebook {__version__}"
-        writer = pcapng.Writer(file, source.link_type, config.transport.interface, source.about, application)
+        writer = pcap.Writer(file, source.link_type, config.transport.interface, source.about, application)
         file.flush()
         while not stopping and time.monotonic() < until and not (packets and writer.packets >= packets):
             for taken in source.read():
@@ -80,11 +95,10 @@ def run(config: Config, file: BinaryIO, *, seconds: float = 0, packets: int = 0)
 
 def _past_the_kernel(config: Config) -> bool:
     """Whether the book process, as it runs now, receives by AF_XDP."""
-    try:
-        said = json.loads(Path(config.market.path).with_name("transport.json").read_text())
-    except OSError:
+    kind = status.read(config.market.path, status.TRANSPORT).get("kind")
+    if kind is None:
         return config.transport.kind == "af_xdp" and config.transport.fallback == "refuse"
-    return bool(said["kind"] == "af_xdp")
+    return bool(kind == "af_xdp")
 
 
 def _by_tap(config: Config) -> _Source:
@@ -95,7 +109,7 @@ def _by_tap(config: Config) -> _Source:
         return [Taken(data, length, ns) for data, length, ns, _, _ in reader.read()]
 
     about = "frames that AF_XDP took past the kernel, stamped by the XDP program"
-    return _Source(pcapng.ETHERNET, about, read, lambda: reader.lost, reader.close)
+    return _Source(pcap.ETHERNET, about, read, lambda: reader.lost, reader.close)
 
 
 def _by_sockets(config: Config) -> _Source:
@@ -114,7 +128,7 @@ def _by_sockets(config: Config) -> _Source:
             one.close()
 
     about = "UDP payloads of a joined socket, stamped by the kernel; IP and UDP headers are made up from addresses"
-    return _Source(pcapng.IPV4, about, read, lambda: sum(drops.values()), close)
+    return _Source(pcap.IPV4, about, read, lambda: sum(drops.values()), close)
 
 
 def _joined(address: Endpoint) -> socket.socket:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 import time
 from collections import Counter
 from pathlib import Path
 
-from wirebook import capabilities, channels, transports
+from wirebook import capabilities, channels, status, transports
+from wirebook import config as configuration
 from wirebook.config import Config
 from wirebook.core.base import cpu
 from wirebook.core.base.memory import Arena, lock_memory, locked_bytes, status_bytes
 from wirebook.core.books.books import Books
 from wirebook.core.engine.engine import Engine, memory_bytes
 from wirebook.core.market.writer import MarketWriter
-from wirebook.feed.status import StatusFile
 from wirebook.notify import notify, watchdog_interval
 from wirebook.transports import Reception
 
@@ -24,6 +25,12 @@ _TURN_SECONDS = 0.1
 _STATUS_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Keep the books of the configuration that the command line names."""
+    run(configuration.load(options.config), options.audit)
+    return 0
 
 
 def run(config: Config, audit: Path | None = None) -> None:
@@ -43,7 +50,7 @@ def run(config: Config, audit: Path | None = None) -> None:
     engine = _engine(config, reception, audit)
     # All is open now. Whatever gets into this process later, it can't touch the host's network.
     capabilities.drop("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF")
-    status = StatusFile(Path(config.market.path), "transport")
+    told = status.StatusFile(config.market.path, status.TRANSPORT)
     cpu.freeze_gc()
     notify("READY=1")
     _log.info("ready")
@@ -57,7 +64,7 @@ def run(config: Config, audit: Path | None = None) -> None:
                 for receiver in reception.receivers:
                     for warning in receiver.watch():
                         _log.warning("%s", warning)
-                status.write(_status(config, reception))
+                told.write(_status(config, reception))
                 status_due = now + 1.0
             if now >= due:
                 notify(f"WATCHDOG=1\nSTATUS={engine.live()} books live")
@@ -65,7 +72,7 @@ def run(config: Config, audit: Path | None = None) -> None:
     finally:
         notify("STOPPING=1")
         engine.market.close()
-        status.remove()
+        told.remove()
         for receiver in reception.receivers:
             receiver.close()
     _log.info("stopped: %s", ", ".join(f"{name} {value}" for name, value in engine.counters().items() if value))

@@ -5,6 +5,7 @@ Run before a release goes live. It changes nothing; every verdict says what was 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from wirebook import capabilities, channels
+from wirebook import config as configuration
 from wirebook.config import Config, Feed
 from wirebook.core import build_info
 from wirebook.core.market.view import MarketView
@@ -36,6 +38,13 @@ class Result:
     name: str
     verdict: Literal["PASS", "FAIL", "NOT-RUN"]
     text: str
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the verdicts; returns 1 if one is FAIL."""
+    results = check(configuration.load(options.config))
+    print(as_json(results) if options.json else as_text(results))
+    return 1 if any(result.verdict == "FAIL" for result in results) else 0
 
 
 def check(config: Config) -> list[Result]:

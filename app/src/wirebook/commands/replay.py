@@ -6,15 +6,18 @@ update id), each book is compared with the ticker of the very same id, price and
 
 from __future__ import annotations
 
+import argparse
+import json
+import logging
 from collections import Counter, OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wirebook import capture
-from wirebook.capture import Mark
+from wirebook import traffic, venues
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books, State
 from wirebook.core.wire.records import Batch, Reason
+from wirebook.traffic import Mark
 from wirebook.venues.base import (
     Counters,
     Ignored,
@@ -194,6 +197,15 @@ class _Connections:
                 follower.snapshot(want.symbol, self._kept.pop(want.symbol), receive_ns)
 
 
+def main(options: argparse.Namespace) -> int:
+    """Print the report on the capture that the command line names."""
+    report, notes = replay(venues.get(options.venue), options.capture)
+    for note in notes:
+        logging.getLogger(__name__).warning("%s", note)
+    print(json.dumps(asdict(report)) if options.json else table(report))
+    return 0
+
+
 def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     """Replay a capture; the report, and the lines a follower would have logged. Raises UserError for a bad capture."""
     learned = learn(venue, path)
@@ -203,8 +215,8 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     books = Books(len(instruments), Arena(_ARENA_BYTES, "off"))
     pairs = _Pairs()
     connections = _Connections(venue, list(instruments.values()), _Sink(books, pairs), books)
-    for receive_ns, raw in capture.entries(path):
-        mark = capture.mark_of(raw)
+    for receive_ns, raw in traffic.entries(path):
+        mark = traffic.mark_of(raw)
         if mark is not None:
             connections.mark(mark, receive_ns)
             continue

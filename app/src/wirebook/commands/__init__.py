@@ -1,0 +1,1 @@
+"""What each command of `wirebook` does: a module for each, loaded when it is asked for."""
