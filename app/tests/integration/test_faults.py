@@ -125,11 +125,11 @@ async def followed(home: Path, tape: CaptureTape) -> dict[str, Any]:
             early_kb = resident_kb()
     assert not playing.done()
     await playing
-    line = feed._followed[0]
+    followed = feed._followed[0]
     published: Books = line._publisher.books
     levels, wrong = 0, []
     venue_rows = [dict(side) for side in server.books[name].levels(1 << 20)]
-    decimals = line.connection.follower.instruments[0]
+    decimals = followed.connection.follower.instruments[0]
     for _ in range(100):  # the last messages are on their way
         if published.update_id(0) == server.books[name].last:
             break
@@ -144,7 +144,7 @@ async def followed(home: Path, tape: CaptureTape) -> dict[str, Any]:
             if theirs.get(price) != quantity:
                 wrong.append((side, price, quantity))
     seen = {
-        "connects": line.connection.connects,
+        "connects": followed.connection.connects,
         "state": published.state(0),
         "levels": levels,
         "wrong": wrong,
