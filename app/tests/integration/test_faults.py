@@ -126,7 +126,7 @@ async def followed(home: Path, tape: CaptureTape) -> dict[str, Any]:
     assert not playing.done()
     await playing
     followed = feed._followed[0]
-    published: Books = line._publisher.books
+    published: Books = followed._publisher.books
     levels, wrong = 0, []
     venue_rows = [dict(side) for side in server.books[name].levels(1 << 20)]
     decimals = followed.connection.follower.instruments[0]
