@@ -173,3 +173,15 @@ def test_a_second_book_gets_a_sentence(config: Path) -> None:
     assert second.stderr.splitlines()[-1].startswith("wirebook: another wirebook book writes ")
     process.terminate()
     process.wait(10)
+
+
+def test_it_loads_nothing_of_what_a_feed_runs_on() -> None:
+    """All that it loads, it locks in memory: an event loop would be 16 MB, for nothing."""
+    code = (
+        "import sys\nimport wirebook.commands.book\nfrom wirebook import config\n"
+        "config.parse({'feed': [{'venue': 'binance', 'symbols': [{'id': 0, 'instrument': 'BTCUSDT'}]}]})\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    unwanted = ("asyncio", "orjson", "picows", "uvloop", "zstandard", "ssl", "numpy", "wirebook.feed", "wirebook.sim")
+    assert not [name for name in loaded if name.startswith(unwanted)]

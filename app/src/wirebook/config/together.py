@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wirebook.config.fields import MAX_SYMBOLS, show
+from wirebook.config.sections import Config, Transport
 from wirebook.errors import UserError
-
-if TYPE_CHECKING:
-    from wirebook.config import Config, Transport
 
 
 def check(config: Config) -> None:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from wirebook.sim.exchange import Subscription
+from wirebook.sim.exchange import Exchange, Subscription
+from wirebook.sim.faults import Scenario
+from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.spoil import half_frame, ids, reformat, spoil, with_ids
 
-if TYPE_CHECKING:
-    from wirebook.sim.server import Server
+
+class Host(Protocol):
+    """What clients, and the REST side, need of the server that they are of."""
+
+    clients: set[Client]
+    slow: set[Client]
+    """Those that take nothing more for now."""
+    exchange: Exchange
+    scenario: Scenario
+
+    @property
+    def books(self) -> Mapping[str, ReferenceBook]:
+        """By instrument."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is sent, by a fault."""
+
+    def look(self) -> None:
+        """See again whether there is somebody to send to."""
+
+    def about(self, raw: bytes) -> str | None:
+        """The instrument that a message is about."""
+
+    def books_for(self, target: str) -> dict[str, ReferenceBook]:
+        """The books that a request's target asks about."""
 
 
 class Client(WSListener):
     """Made for a connection by the server, which keeps it in `clients` while it lasts."""
 
-    def __init__(self, server: Server, subscription: Subscription) -> None:
+    def __init__(self, server: Host, subscription: Subscription) -> None:
         self.server = server
         self.subscription = subscription
         self.transport: WSTransport | None = None

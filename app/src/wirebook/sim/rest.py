@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from picows import (
     WSListener,
@@ -16,11 +16,9 @@ from picows import (
     WSUpgradeResponseWithListener,
 )
 
+from wirebook.sim.client import Host
 from wirebook.sim.faults import Fault
 from wirebook.sim.reference import ReferenceBook
-
-if TYPE_CHECKING:
-    from wirebook.sim.server import Server
 
 _UPGRADE: Final = {
     "Upgrade": "websocket",
@@ -37,7 +35,7 @@ _AHEAD = 1_000_000
 class Rest:
     """Answers GETs. The books are the server's."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self._server = server
         self._frozen: dict[str, ReferenceBook] = {}
 
