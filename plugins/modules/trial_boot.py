@@ -42,7 +42,7 @@ options:
   path:
     description: The drop-in.
     type: path
-    default: /etc/default/grub.d/60-wirebook.cfg
+    default: /etc/default/grub.d/zz-wirebook.cfg
   content:
     description: What is to be in the drop-in; nothing if there is to be none.
     type: str
@@ -127,7 +127,7 @@ def main() -> None:
                 "required": True,
             },
             "parameters": {"type": "list", "elements": "str", "default": []},
-            "path": {"type": "path", "default": "/etc/default/grub.d/60-wirebook.cfg"},
+            "path": {"type": "path", "default": "/etc/default/grub.d/zz-wirebook.cfg"},
             "content": {"type": "str", "default": ""},
             "without_trial": {"type": "bool", "default": False},
         },

@@ -36,7 +36,7 @@ class CannotBeTurnedError(Exception):
 def cmdline(knob: Knob) -> str:
     """Take a parameter out of what the next boot sets; the running kernel's command line can't be changed."""
     key = knob["want"][0].partition("=")[0]
-    return f"sed -i 's/ {key}=[^ \"]*//' /etc/default/grub.d/60-wirebook.cfg /boot/grub/grub.cfg"
+    return f"sed -i 's/ {key}=[^ \"]*//' /etc/default/grub.d/zz-wirebook.cfg /boot/grub/grub.cfg"
 
 
 def boot_entry(knob: Knob) -> str:

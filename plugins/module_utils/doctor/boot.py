@@ -1,23 +1,25 @@
-"""What the next boot will set: GRUB's first entry, and what sysctl.d amounts to."""
+"""What the next boot will set: the entry that GRUB will start, and what sysctl.d amounts to."""
 
 from __future__ import annotations
 
 import re
 
-from .cmdline import command_line
+from ..grub.entries import GrubError
+from ..grub.menu import next_entry
 from .host import Host
 
 
 def boot_command_line(host: Host) -> list[str] | None:
-    """Return the parameters of GRUB's first entry; None without a grub.cfg.
+    """Return the parameters of the entry that the next boot starts, be it asked for once, saved, or the default.
 
-    All normal entries get the same parameters from /etc/default/grub; recovery entries follow them and don't.
+    None without a grub.cfg that has an entry; no parameters where the entry starts no Linux.
     """
-    for line in (host.read("/boot/grub/grub.cfg") or "").splitlines():
-        words = line.split(maxsplit=2)
-        if words and words[0] in ("linux", "linuxefi"):
-            return command_line(words[2] if len(words) == 3 else "")
-    return None
+    config, *others = (host.read(f"/boot/grub/{name}") or "" for name in ("grub.cfg", "custom.cfg", "grubenv"))
+    entry = next_entry(config, *others)
+    try:
+        return None if entry is None else entry.parameters
+    except GrubError:
+        return []
 
 
 NO_GRUB = "no /boot/grub/grub.cfg"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from ..grub.cmdline import canonical, command_line, differences, key_of, without_trial
 from .boot import NO_GRUB, boot_command_line, boot_sysctl, sysctl_path
-from .cmdline import command_line, differences, key_of, without_trial
 from .host import Host, cpu_set
 from .knobs import ABSENT, Knob, Probe, Reading
 
@@ -16,15 +16,16 @@ def probe_cmdline(host: Host, knob: Knob) -> Reading:
 
     Looks at every parameter with a key that `want` uses, so that a second isolcpus= is found.
     """
-    keys = {key_of(parameter) for parameter in knob.want}
+    want = [canonical(parameter) for parameter in knob.want]
+    keys = {key_of(parameter) for parameter in want}
     entry = boot_command_line(host)
     running = [p for p in without_trial(command_line(host.read("/proc/cmdline") or "")) if key_of(p) in keys]
     boot = [p for p in entry or [] if key_of(p) in keys]
     return Reading(
         running=" ".join(running) or ABSENT,
-        running_ok=Counter(running) == Counter(knob.want),
+        running_ok=Counter(running) == Counter(want),
         boot=NO_GRUB if entry is None else " ".join(boot) or ABSENT,
-        boot_ok=entry is not None and Counter(boot) == Counter(knob.want),
+        boot_ok=entry is not None and Counter(boot) == Counter(want),
     )
 
 

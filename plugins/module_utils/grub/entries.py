@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..doctor.cmdline import command_line
+from .cmdline import command_line
+from .words import as_the_kernel_gets, words_of
 
 
 class GrubError(Exception):
@@ -28,9 +29,19 @@ class Entry:
     @property
     def parameters(self) -> list[str]:
         """The kernel's command line, without the kernel's path."""
-        words = self.lines[self._linux()].split(maxsplit=2)
-        parameters: list[str] = command_line(words[2] if len(words) == 3 else "")
-        return parameters
+        _, _, *words = words_of(self.lines[self._linux()])
+        return command_line(as_the_kernel_gets(words))
+
+    @property
+    def title(self) -> str:
+        """What the menu shows."""
+        return words_of(self.lines[0])[1]
+
+    @property
+    def id(self) -> str:
+        """What it is called in GRUB's settings; empty where it has no id."""
+        found = re.search(r"(?:--id|\$menuentry_id_option)[ =]('[^']*'|\S+)", self.lines[0])
+        return found.group(1).strip("'") if found else ""
 
     def named(self, title: str, name: str, more: str = "") -> Entry:
         """Return this entry with another title and id, and more parameters."""

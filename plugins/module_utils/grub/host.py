@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -12,8 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..doctor.cmdline import command_line
 from ..ledger.files import replace_file
+from .cmdline import command_line
 from .entries import Entry, GrubError, default_entry
 
 # GRUB reads these but doesn't write them (grub's 10_linux, "recordfail"; info grub, "Environment block").
@@ -37,6 +38,9 @@ def run(*argv: str) -> str:
     return done.stdout
 
 
+FORMER_NAME = "60-wirebook.cfg"
+
+
 @dataclass(frozen=True)
 class Dropin:
     """A file in /etc/default/grub.d; without text there is to be none."""
@@ -44,12 +48,21 @@ class Dropin:
     path: Path
     text: str
 
+    @property
+    def former(self) -> Path:
+        """What an earlier release called it: images' own drop-ins sorted after that, and overrode it."""
+        return self.path.with_name(FORMER_NAME)
+
     def is_right(self) -> bool:
         """Whether the file is as it should be."""
+        if self.former != self.path and self.former.exists():
+            return False
         return (self.path.read_text() if self.path.exists() else "") == self.text
 
     def write(self) -> None:
         """Write or remove the file."""
+        if self.former != self.path:
+            self.former.unlink(missing_ok=True)
         if self.text:
             replace_file(self.path, self.text.encode(), 0o644)
         else:
@@ -94,8 +107,15 @@ class Grub:
 
     def running(self) -> list[str]:
         """Return the command line that the running kernel was started with."""
-        parameters: list[str] = command_line((self.root / "proc/cmdline").read_text())
-        return parameters
+        return command_line((self.root / "proc/cmdline").read_text())
+
+    def started_the_host(self) -> bool:
+        """Whether GRUB started the running kernel: it tells which by a parameter of its own, as kexec keeps it."""
+        return re.search(r"(?:^|\s)BOOT_IMAGE=", (self.root / "proc/cmdline").read_text()) is not None
+
+    def settings_files(self) -> list[Path]:
+        """Return the files of GRUB's settings, in the order in which grub-mkconfig reads them."""
+        return [self.settings / "grub", *sorted((self.settings / "grub.d").glob("*.cfg"))]
 
     def is_older_than_settings(self) -> bool:
         """Whether the settings changed after grub.cfg was written; a file that was removed changed its folder."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..doctor.cmdline import (
+from ..ledger.files import replace_file
+from .cmdline import (
     TRIAL_KEY,
     TRIAL_PANIC,
+    canonical,
     differences,
     key_of,
     trial_of,
     without_trial,
 )
-from ..ledger.files import replace_file
 from .entries import Entry, GrubError, default_entry, entries_of
 from .host import Dropin, Grub, run
 
@@ -70,16 +72,38 @@ class Trial:
         return Dropin(Path(self.path), self.text)
 
 
-def conflict(wanted: list[str], entry: Entry) -> str:
-    """Return the sentence for an entry in which another file sets one of the wanted parameters too."""
+def conflict(wanted: list[str], entry: Entry, others: Sequence[Path] = ()) -> str:
+    """Return the sentence for an entry in which another file sets one of the wanted parameters too, or overrides all.
+
+    `others` are the files of GRUB's settings that may do so.
+    """
     keys = {key_of(parameter) for parameter in wanted}
     found = [parameter for parameter in entry.parameters if key_of(parameter) in keys]
     if differences(wanted, found) == ([], []):
         return ""
     return (
         f"The boot entry would have '{' '.join(found)}' instead of '{' '.join(wanted)}': "
-        "take these parameters out of /etc/default/grub and the other files in /etc/default/grub.d."
+        f"{_what_to_change(keys, others)}."
     )
+
+
+# Sets the variable without what it held.
+_ANEW = re.compile(r"^\s*(?:export\s+)?GRUB_CMDLINE_LINUX_DEFAULT=(?!.*\$\{?GRUB_CMDLINE_LINUX_DEFAULT)", re.MULTILINE)
+
+
+def _what_to_change(keys: set[str], others: Sequence[Path]) -> str:
+    """Return what to do about a conflict, by the files that make it."""
+    texts = {path: path.read_text(errors="replace") for path in others if path.exists()}
+    setting = [path for path, text in texts.items() if any(key in text.replace("-", "_") for key in keys)]
+    if setting:
+        return f"take these parameters out of {' and '.join(map(str, setting))}"
+    anew = [path for path, text in texts.items() if path.name != "grub" and _ANEW.search(text)]
+    if anew:
+        return (
+            f"{' and '.join(map(str, anew))} sets GRUB_CMDLINE_LINUX_DEFAULT anew: have it add to "
+            "$GRUB_CMDLINE_LINUX_DEFAULT there, or move its parameters to /etc/default/grub"
+        )
+    return "take these parameters out of /etc/default/grub and the other files in /etc/default/grub.d"
 
 
 class Boot:
@@ -100,7 +124,13 @@ class Boot:
         GrubError: GRUB isn't as it has to be, another file sets a wanted parameter, or no trial is possible here.
         """
         grub = self.grub
+        wanted = [canonical(parameter) for parameter in wanted]
         default = grub.default()
+        if (wanted or not dropin.is_right()) and not grub.started_the_host():
+            raise GrubError(
+                "The running kernel wasn't started by GRUB (its command line has no BOOT_IMAGE=), so that GRUB's menu "
+                "changes nothing: boot the host by GRUB, or take what needs kernel parameters out of the inventory."
+            )
         running = grub.running()
         # What GRUB's settings say counts, not what somebody wrote into grub.cfg.
         fresh = (
@@ -110,7 +140,8 @@ class Boot:
         )
         configuration = "" if fresh else grub.configuration_with(dropin)
         target = default if fresh else default_entry(configuration)
-        if sentence := conflict(wanted, target):
+        others = [path for path in grub.settings_files() if path not in (dropin.path, dropin.former)]
+        if sentence := conflict(wanted, target, others):
             raise GrubError(sentence)
         lacking, left_over = differences(target.parameters, without_trial(running))
         if not lacking and not left_over:

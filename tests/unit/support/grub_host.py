@@ -8,6 +8,7 @@ from pathlib import Path
 from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import default_entry, entries_of
 from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Dropin, Grub
 from ansible_collections.wirebook.node.plugins.module_utils.grub.trial import Boot
+from ansible_collections.wirebook.node.plugins.module_utils.grub.words import as_the_kernel_gets, words_of
 
 WANTED = ["isolcpus=2-3", "nohz_full=2-3"]
 LINE = "root=UUID=1 ro console=ttyS0"
@@ -62,7 +63,7 @@ class Host(Boot):
     def __init__(self, root: Path) -> None:
         super().__init__(Disk(root))
         self.root = root
-        self.dropin = root / "etc/default/grub.d/60-wirebook.cfg"
+        self.dropin = root / "etc/default/grub.d/zz-wirebook.cfg"
         for folder in ("boot/grub", "etc/default/grub.d", "proc/sys/kernel", "run", "bin"):
             (root / folder).mkdir(parents=True)
         (root / "etc/default/grub").write_text("")
@@ -101,7 +102,8 @@ class Host(Boot):
         """Start the kernel with the default entry, or with the one on trial."""
         text = self.grub.custom.read_text() if trial else self.grub.config.read_text()
         entry = next(entry for entry in entries_of(text) if not trial or "'wirebook-trial'" in entry.lines[0])
-        (self.root / "proc/cmdline").write_text(f"BOOT_IMAGE=/boot/vmlinuz-6.12 {' '.join(entry.parameters)}\n")
+        _, kernel, *words = next(words_of(line) for line in entry.lines if line.split()[:1] == ["linux"])
+        (self.root / "proc/cmdline").write_text(as_the_kernel_gets([f"BOOT_IMAGE={kernel}", *words]) + "\n")
         (self.root / "run/wirebook-trial-confirmed").unlink(missing_ok=True)
 
     def default(self) -> list[str]:

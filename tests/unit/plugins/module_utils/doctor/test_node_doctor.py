@@ -73,6 +73,48 @@ def test_cmdline_with_a_parameter_spelled_in_two_ways(booted: Tree, other: str) 
     assert (booted.only()["status"], booted.only()["running"]) == ("FAIL", f"rcu_nocbs=2-3 {other}")
 
 
+@pytest.mark.parametrize(
+    ("environment", "status"),
+    [
+        ("", "PASS"),
+        ("next_entry=1\n", "FAIL"),
+        ("next_entry=Debian GNU/Linux, recovery mode\n", "FAIL"),
+        ("next_entry=0\nsaved_entry=1\n", "PASS"),
+    ],
+)
+def test_the_next_boot_may_be_another_entry(booted: Tree, environment: str, status: str) -> None:
+    """Such as one that is asked for once."""
+    booted.write("/boot/grub/grubenv", environment)
+    assert booted.status() == status
+    if status == "FAIL":
+        assert (booted.only()["boot"], booted.only()["running"]) == ("absent", CMDLINE)
+
+
+def test_the_next_boot_may_be_what_was_saved(booted: Tree) -> None:
+    config = (booted.root / "boot/grub/grub.cfg").read_text()
+    booted.write("/boot/grub/grub.cfg", f'set default="${{saved_entry}}"\n{config}')
+    assert booted.status() == "PASS"
+    booted.write("/boot/grub/grubenv", "saved_entry=1\n")
+    assert booted.only()["reason"] == "right now, but the next boot won't set it"
+
+
+@pytest.mark.parametrize(
+    ("in_menu", "running"),
+    [
+        (r"memmap=16M\$256M", "memmap=16M$256M"),
+        ("dyndbg='file drivers/usb/* +p'", '"dyndbg=file drivers/usb/* +p"'),
+        ('dyndbg="file drivers/usb/* +p"', '"dyndbg=file drivers/usb/* +p"'),
+    ],
+)
+def test_the_boot_entry_is_read_as_grub_reads_it(booted: Tree, in_menu: str, running: str) -> None:
+    booted.desire({"name": "cmdline as the boot entry", "probe": "boot_entry"})
+    booted.write("/boot/grub/grub.cfg", GRUB_CFG.format(in_menu))
+    booted.write("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro console=ttyS0 {running}\n")
+    assert booted.status() == "PASS"
+    booted.write("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-6.12 root=UUID=1 ro console=ttyS0 {running[:-4]}\n")
+    assert booted.status() == "FAIL"
+
+
 def test_cmdline_without_grub(booted: Tree) -> None:
     (booted.root / "boot/grub/grub.cfg").unlink()
     knob = booted.only()

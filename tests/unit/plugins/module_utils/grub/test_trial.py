@@ -104,7 +104,7 @@ def test_taking_the_parameters_away_is_a_trial_too(host: Host) -> None:
     assert not host.dropin.exists()
 
 
-@pytest.mark.parametrize("place", ["etc/default/grub.d/60-wirebook.cfg", "boot/grub/grub.cfg"])
+@pytest.mark.parametrize("place", ["etc/default/grub.d/zz-wirebook.cfg", "boot/grub/grub.cfg"])
 def test_a_default_entry_that_was_changed_by_hand_is_mended_without_a_reboot(host: Host, place: str) -> None:
     host.deploy(WANTED)
     host.reboot(trial=True)
@@ -163,6 +163,78 @@ def test_a_parameter_that_another_file_sets_is_a_sentence(host: Host) -> None:
     (host.root / "etc/default/grub").write_text("GRUB_CMDLINE_LINUX_DEFAULT=isolcpus=1\n")
     with pytest.raises(GrubError, match="would have 'isolcpus=1 isolcpus=2-3 nohz_full=2-3' instead of"):
         host.deploy(WANTED)
+
+
+@pytest.mark.parametrize(
+    "before", [r"memmap=16M\\\$256M", "dyndbg='file drivers/usb/* +p'", "acpi_osi='!Windows 2012'"]
+)
+def test_what_is_quoted_in_the_menu_is_no_reason_for_a_trial(host: Host, before: str) -> None:
+    (host.root / "etc/default/grub").write_text(f'GRUB_CMDLINE_LINUX_DEFAULT="{before}"\n')
+    host.grub.config.write_text(host.grub.configuration_with(host.wish([])))
+    host.reboot()
+    assert len(host.grub.running()) == 4
+    assert host.deploy([]) == "none"
+    assert host.deploy(WANTED) == "trial"
+    host.reboot(trial=True)
+    assert host.came_up() == ("trial", [], [])
+    host.confirm()
+    host.reboot()
+    assert host.deploy(WANTED) == "none"
+
+
+def test_the_image_providers_file_that_overrides_ours_is_named(host: Host) -> None:
+    provider = host.root / "etc/default/grub.d/zzz-provider.cfg"
+    provider.write_text('GRUB_CMDLINE_LINUX_DEFAULT="consoleblank=0"\n')
+    with pytest.raises(GrubError) as error:
+        host.deploy(WANTED)
+    assert str(error.value).endswith(
+        f"instead of 'isolcpus=2-3 nohz_full=2-3': {provider} sets GRUB_CMDLINE_LINUX_DEFAULT anew: have it add to "
+        "$GRUB_CMDLINE_LINUX_DEFAULT there, or move its parameters to /etc/default/grub."
+    )
+    provider.write_text('GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT consoleblank=0"\n')
+    assert host.deploy(WANTED) == "trial"
+
+
+@pytest.mark.parametrize("name", ["hetzner.cfg", "50-cloudimg-settings.cfg", "15_timeout.cfg"])
+def test_an_image_providers_file_comes_before_ours(host: Host, name: str) -> None:
+    (host.root / "etc/default/grub.d" / name).write_text('GRUB_CMDLINE_LINUX_DEFAULT="consoleblank=0"\n')
+    host.grub.config.write_text(host.grub.configuration_with(host.wish([])))
+    host.reboot()
+    assert host.deploy(WANTED) == "trial"
+    host.reboot(trial=True)
+    host.confirm()
+    assert host.default() == [*LINE.split(), "consoleblank=0", *WANTED]
+
+
+def test_the_file_that_has_a_parameter_already_is_named(host: Host) -> None:
+    other = host.root / "etc/default/grub.d/50-other.cfg"
+    other.write_text('GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT isolcpus=1"\n')
+    with pytest.raises(GrubError, match=f"take these parameters out of {other}\\.$"):
+        host.deploy(WANTED)
+
+
+def test_what_an_earlier_release_called_the_file_is_taken_away(host: Host) -> None:
+    former = host.dropin.with_name("60-wirebook.cfg")
+    former.write_text(host.wish(WANTED).text)
+    host.grub.config.write_text(host.grub.configuration_with(host.wish(WANTED)))
+    host.reboot()
+    assert host.deploy(WANTED) == "none"
+    assert not former.exists()
+    assert host.dropin.exists()
+    assert host.default() == [*LINE.split(), *WANTED]
+
+
+def test_a_host_that_grub_did_not_start_is_not_rebooted_for_nothing(host: Host) -> None:
+    """By systemd-boot, with GRUB's files left over."""
+    line = (host.root / "proc/cmdline").read_text().replace("BOOT_IMAGE=/boot/vmlinuz-6.12 ", "initrd=\\initrd.img ")
+    (host.root / "proc/cmdline").write_text(line)
+    before = host.grub.config.read_bytes()
+    for without_trial_boot in (False, True):
+        with pytest.raises(GrubError, match="wasn't started by GRUB"):
+            host.deploy(WANTED, without_trial_boot=without_trial_boot)
+    assert host.grub.config.read_bytes() == before
+    # What needs no parameter needs no GRUB.
+    assert host.deploy([]) == "none"
 
 
 def test_a_host_without_grub_is_a_sentence(host: Host) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wirebook.node.plugins.module_utils.doctor.cmdline import key_of, without_trial
+from ansible_collections.wirebook.node.plugins.module_utils.grub.cmdline import key_of, without_trial
 
 
 @pytest.mark.parametrize(

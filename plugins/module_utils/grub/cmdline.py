@@ -18,9 +18,22 @@ def key_of(parameter: str) -> str:
     return parameter.partition("=")[0].replace("-", "_")
 
 
+def canonical(parameter: str) -> str:
+    """Return a parameter as it is written here: the kernel takes "a=b c" and a="b c" for the same (lib/cmdline.c)."""
+    if parameter.startswith('"'):
+        parameter = parameter[1:].removesuffix('"')
+    key, equals, value = parameter.partition("=")
+    if value.startswith('"'):
+        value = value[1:].removesuffix('"')
+    if not re.search(r"\s", key + value):
+        return f"{key}{equals}{value}"
+    return f'{key}{equals}"{value}"' if equals else f'"{key}"'
+
+
 def command_line(text: str) -> list[str]:
     """Split a kernel command line; double quotes protect white space (kernel-parameters.rst)."""
-    return [p for p in re.findall(r'(?:[^\s"]|"[^"]*")+', text) if key_of(p) not in ADDED_AT_BOOT]
+    words = re.findall(r'(?:[^\s"]|"[^"]*"?)+', text)
+    return [p for p in map(canonical, words) if key_of(p) not in ADDED_AT_BOOT]
 
 
 def trial_of(parameters: list[str]) -> str:
