@@ -97,6 +97,14 @@ def is_bound(address: str) -> bool:
     return link.exists() and link.resolve().name == DRIVER
 
 
+def number_of(group: str) -> int:
+    """Return a group's number."""
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise BindingError(f"There is no group {group}: run the role account first, which makes it.") from None
+
+
 def is_open_to(address: str, gid: int) -> bool:
     """Whether the group may open the device, and others may not."""
     try:
@@ -124,7 +132,7 @@ def open_to(addresses: list[str], group: str) -> None:
     """Let udev set the owners of the devices' files anew."""
     run("udevadm", "control", "--reload")
     run("udevadm", "trigger", "--settle", "--subsystem-match=vfio")
-    gid = grp.getgrnam(group).gr_gid
+    gid = number_of(group)
     for address in addresses:
         if not is_open_to(address, gid):
             raise BindingError(
@@ -154,6 +162,7 @@ def main() -> None:
         if not module.check_mode:
             # What the kernel can't do is said before anything is taken from its driver.
             for address in wanted:
+                number_of(group)
                 iommu_group(address)
             for address, before in back:
                 restore_driver(address, before)
@@ -162,7 +171,7 @@ def main() -> None:
                 run("udevadm", "settle")  # until the interfaces have their names
             for address in unbound:
                 bind(ledger, address)
-            closed = [address for address in wanted if not is_open_to(address, grp.getgrnam(group).gr_gid)]
+            closed = [address for address in wanted if not is_open_to(address, number_of(group))]
             if closed:
                 open_to(closed, group)
                 done += [f"{address} opened to {group}" for address in closed]

@@ -93,6 +93,11 @@ def owner(knob: Knob) -> str:
     return f"chown root:root {quote(knob['path'])}; chmod 0755 {quote(knob['path'])}"
 
 
+def member(knob: Knob) -> str:
+    """Take a user out of a group, which may be its own."""
+    return f"usermod --gid nogroup {knob['user']}; gpasswd --delete {knob['user']} {knob['want']}"
+
+
 def limit(knob: Knob) -> str:
     return f"sed -i '/ {knob['item']} /d' /etc/security/limits.d/60-wirebook.conf"
 
@@ -199,7 +204,7 @@ DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
         cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
-        limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter, nic, flow_rules,
+        member, limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter, nic, flow_rules,
         nic_driver, xdp_features, ptp_state, clock_offset, unit,
     )
 }  # fmt: skip

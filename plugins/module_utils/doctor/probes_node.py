@@ -22,6 +22,25 @@ def probe_owner(host: Host, knob: Knob) -> Reading:
     return Reading(found, running_ok=found == knob.want)
 
 
+def probe_member(host: Host, knob: Knob) -> Reading:
+    """Tell whether `user` is in the group `want`, as its own or as a member (passwd(5), group(5))."""
+    user = knob.argument("user")
+    users = {fields[0]: fields[3] for fields in _database(host, "/etc/passwd", 4)}
+    if user not in users:
+        return Reading(f"no user {user}", running_ok=False)
+    groups = [
+        name for name, _, number, members in _database(host, "/etc/group", 4)
+        if number == users[user] or user in members.split(",")
+    ]  # fmt: skip
+    return Reading(", ".join(sorted(groups)) or "in no group", running_ok=knob.want in groups)
+
+
+def _database(host: Host, path: str, fields: int) -> list[list[str]]:
+    """Return the first fields of each line of a file such as /etc/passwd."""
+    lines = (host.read(path) or "").splitlines()
+    return [line.split(":")[:fields] for line in lines if line.count(":") >= fields - 1]
+
+
 CAP_SYS_RESOURCE = 24  # capabilities(7)
 
 
@@ -79,6 +98,7 @@ def probe_locked_memory(host: Host, knob: Knob) -> Reading:
 PROBES = {
     "lines": Probe(probe_lines, "node"),
     "owner": Probe(probe_owner, "node"),
+    "member": Probe(probe_member, "node"),
     "limit": Probe(probe_limit, "node"),
     "unit": Probe(probe_unit, "node"),
     "affinity": Probe(probe_affinity, "node"),

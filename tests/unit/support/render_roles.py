@@ -112,7 +112,9 @@ def host_variables(topology: Role, machine: Machine, inventory: dict[str, Any]) 
     """Return what the other roles know of a host: its inventory, and what the role topology hands them."""
     with tempfile.TemporaryDirectory() as folder:
         facts = machine.facts(Path(folder), inventory)
-    known = {"inventory_hostname": "colo1"} | inventory | {"__topology_facts": {"host": facts}}
+    # A deploy imports the role account before the others, which read its group.
+    account = Role(ROLES / "account").defaults
+    known = account | {"inventory_hostname": "colo1"} | inventory | {"__topology_facts": {"host": facts}}
     (asked,) = topology.render(topology.calls("topology_model"), known)
     wish, host = Wish.from_inventory(asked), Host.from_facts(facts)
     if refused := refusals(wish, host):

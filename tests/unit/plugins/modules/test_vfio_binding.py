@@ -63,8 +63,8 @@ class Host:
             (root / path).write_text(script)
             (root / path).chmod(0o755)
 
-    def give(self, *devices: str, check: bool = False, only_back: bool = False) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"devices": list(devices), "group": "root", "ledger": str(self.root / "ledger")}
+    def give(self, *devices: str, check: bool = False, only_back: bool = False, group: str = "root") -> dict[str, Any]:
+        arguments: dict[str, Any] = {"devices": list(devices), "group": group, "ledger": str(self.root / "ledger")}
         arguments |= {"only_back": only_back}
         return run_module("vfio_binding", arguments | {"_ansible_check_mode": check}, self.within)
 
@@ -148,6 +148,12 @@ def test_without_an_iommu_nothing_is_taken_from_its_driver(host: Host) -> None:
     assert host.give(ADDRESS)["msg"].startswith(f"{ADDRESS} has no IOMMU group, so that the kernel's IOMMU is off: ")
     assert host.driver == "igb"
     assert not host.override.exists()
+
+
+def test_a_group_that_isnt_there_is_a_sentence_before_anything_is_changed(host: Host) -> None:
+    said = host.give(ADDRESS, group="nosuchgroup")
+    assert said["msg"] == "There is no group nosuchgroup: run the role account first, which makes it."
+    assert host.driver == "igb"
 
 
 def test_check_mode_says_what_it_would_do_and_does_nothing(host: Host) -> None:

@@ -290,6 +290,28 @@ def test_owner_group_and_mode(tree: Tree) -> None:
     assert tree.status() == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("wirebook:x:998:\ntrading:x:1001:ann,wirebook\n", ("PASS", "trading, wirebook")),
+        ("wirebook:x:998:\ntrading:x:1001:ann,notwirebook\n", ("FAIL", "wirebook")),
+        ("trading:x:998:\n", ("PASS", "trading")),
+        ("other:x:99:\n", ("FAIL", "in no group")),
+    ],
+)
+def test_a_user_is_in_a_group_as_its_own_or_as_a_member(tree: Tree, groups: str, expected: tuple[str, str]) -> None:
+    tree.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwirebook:x:997:998::/nonexistent:/usr/sbin/nologin\n")
+    tree.write("/etc/group", groups)
+    tree.desire({"name": "m", "probe": "member", "user": "wirebook", "want": "trading"})
+    assert (tree.only()["status"], tree.only()["running"]) == expected
+
+
+def test_a_user_that_isnt_there_is_off(tree: Tree) -> None:
+    tree.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    tree.desire({"name": "m", "probe": "member", "user": "wirebook", "want": "trading"})
+    assert (tree.only()["status"], tree.only()["running"]) == ("FAIL", "no user wirebook")
+
+
 # --- the service manager and processes
 
 SHOW = "MainPID={pid}\\nActiveState=active\\nLimitMEMLOCK=infinity\\nCPUAffinity=2-3\\nExecStart={{ argv[]=a=b }}"
