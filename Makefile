@@ -115,7 +115,7 @@ SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
 TWIN_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/twin/*.py')
 # Of Ansible, which says nothing of its types, mypy reads the annotations that there are.
-MYPY := MYPYPATH=.cache/collections:.cache/on-host mypy --strict --no-error-summary --scripts-are-modules --follow-untyped-imports --untyped-calls-exclude=ansible
+MYPY := MYPYPATH=.cache/collections:.cache/on-host:app/src mypy --strict --no-error-summary --scripts-are-modules --follow-untyped-imports --untyped-calls-exclude=ansible
 NODE := ansible_collections.wirebook.node
 
 .PHONY: lint unit integration clients fuzz mutants molecule twin twin-full test
