@@ -19,6 +19,7 @@ local kinds = {
 local reasons = {
     [1] = "gap", [2] = "disconnected", [3] = "checksum", [4] = "silence",
     [5] = "resync", [6] = "pool exhausted", [7] = "too slow", [8] = "stopped",
+    [9] = "unreadable", [10] = "crossed",
 }
 
 local wirebook = Proto("wirebook", "wirebook market data")

@@ -53,7 +53,6 @@ rest = "https://api.binance.com"
 ca_file = ""
 silence_seconds = 0
 lifetime_seconds = 0
-behind = "warn"
 behind_seconds = 1.0
 record = ""
 record_megabytes = 256
@@ -130,7 +129,6 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "receive_buffer": 100}]}, ["feed[0].receive_buffer", "100", "4096"]),
         ({"feed": [{**FEED, "silence_seconds": 0.05}]}, ["silence_seconds", "from 0.1"]),
         ({"feed": [{**FEED, "ca_file": "ca.pem"}]}, ["ca_file", "absolute path"]),
-        ({"feed": [{**FEED, "behind": "drop"}]}, ["feed[0].behind", "warn, resync"]),
         ({"feed": [{**FEED, "behind_seconds": 0}]}, ["behind_seconds", "from 0.01"]),
         ({"feed": [{**FEED, "cpus": 1}]}, ["feed[0].cpus", "cpu"]),
         ({"feed": [FEED, FEED]}, ["feed[1].venue", "feed[0]"]),

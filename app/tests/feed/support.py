@@ -157,7 +157,7 @@ class Feed:
             self.sent, self.sent, 50_000,
         )  # fmt: skip
         self.setting = Setting(
-            self.venue, url, client_context(""), self.publisher, 1e9, 0,
+            self.venue, url, client_context(""), self.publisher, 1e9, 1e9, 1e9, 0,
             lambda _connection, symbol: self.fetched.append(symbol), self.recording, Pace(0.0),  # type: ignore[arg-type]
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []

@@ -374,3 +374,25 @@ def test_a_restart_throws_away_and_begins_anew(hasty: None) -> None:
         await until(lambda: live(feed.sent))
 
     run(scene)
+
+
+def test_what_waited_while_the_process_stood_still_is_thrown_away(hasty: None) -> None:
+    async def scene(feed: Feed) -> None:
+        market = BybitLinear(1)
+        connection = feed.connect(pause_seconds=0.3)
+        client = await feed.local.client(0)
+        client.send(market.snapshot())
+        while not live(feed.sent):
+            connection.tick(time.monotonic())
+            await settle(0.01)
+        before = dict(feed.sent.books.levels(SYMBOL, Kind.BID))
+        client.send(market.event())
+        time.sleep(0.5)  # the process, and its loop with it, stands still
+        await client.closed.wait()
+        assert feed.sent.books.reason(SYMBOL) == Reason.TOO_SLOW
+        assert dict(feed.sent.books.levels(SYMBOL, Kind.BID)) == before
+        again = await feed.local.client(1)
+        again.send(market.snapshot())
+        await until(lambda: live(feed.sent))
+
+    run(scene)

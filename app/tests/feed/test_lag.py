@@ -50,3 +50,15 @@ def test_a_clock_that_was_set_is_forgotten() -> None:
     verdicts = run(lag, 10.0, [2.0] * 3600)
     assert verdicts[100]
     assert not verdicts[-1]
+
+
+@pytest.mark.parametrize("step", [3600.0, 2.0, -3600.0])
+def test_a_clock_that_was_set_is_one_fresh_start_at_most(step: float) -> None:
+    lag, begun = Lag(1.0), 0
+    for tenth in range(9000):
+        was = lag.behind
+        lag.sample(tenth / 10, 0.02 + (step if tenth >= 1000 else 0.0), 0.0)
+        if lag.behind and not was:
+            begun += 1
+            lag.forget()
+    assert begun == (1 if step > 0 else 0)

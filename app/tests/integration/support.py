@@ -151,6 +151,10 @@ class Node:
         process.send_signal(number)
         return process.wait(PATIENCE)
 
+    def send_signal(self, command: str, number: signal.Signals) -> None:
+        """Send a signal to a process that goes on."""
+        self._running[command].send_signal(number)
+
     def ended(self, command: str) -> int:
         """Wait for a process that ends by itself; its exit code."""
         return self._running.pop(command).wait(PATIENCE)

@@ -65,6 +65,8 @@ def follow(done: Callable[[Connection], bool], receive_buffer: int = 0) -> list[
             client_context(""),
             publisher,
             60.0,
+            60.0,
+            60.0,
             receive_buffer,
             lambda *_: None,
             None,

@@ -13,7 +13,7 @@ SLOWER = 0.5
 """Every second, messages get half a second older."""
 
 
-def test_a_feed_that_falls_behind_says_so(tmp_path: Path) -> None:
+def test_a_feed_that_falls_behind_says_so_and_begins_anew(tmp_path: Path) -> None:
     with (
         serving(SyntheticTape(1, 100, 2), SLOWER) as venue,
         node(tmp_path, venue, behind_seconds=0.5) as under_test,
@@ -21,26 +21,14 @@ def test_a_feed_that_falls_behind_says_so(tmp_path: Path) -> None:
         status = tmp_path / "feed-binance.json"
         under_test.start_both()
         under_test.wait_live(1)
-        until(lambda: status.exists() and json.loads(status.read_text())["behind_times"] == 1, "the figure")
-        assert b"s behind the venue" in under_test.log("feed")
-        figures = json.loads(status.read_text())
-        assert figures["behind"] is True
-        assert 0.5 <= figures["late_seconds"] <= figures["late_seconds_worst"] < 60
-        assert (figures["books"], figures["live"], figures["gaps"]) == (1, 1, 0)
-        assert figures["updates"] > 100
-        assert under_test.states() == [State.LIVE]
-        assert under_test.stop("feed") == 0
-        assert not status.exists()
-
-
-def test_or_throws_away_what_waits_and_begins_anew(tmp_path: Path) -> None:
-    with (
-        serving(SyntheticTape(1, 100, 2), SLOWER) as venue,
-        node(tmp_path, venue, behind_seconds=0.5, behind="resync") as under_test,
-    ):
-        under_test.start_both()
-        under_test.wait_live(1)
         until(lambda: under_test.states() == [State.STALE], "a stale book")
         assert under_test.view().top(0).reason == Reason.TOO_SLOW
-        assert b"beginning with fresh snapshots" in under_test.log("feed")
+        until(lambda: status.exists() and json.loads(status.read_text())["behind_times"] >= 1, "the figure")
+        assert b"s behind the venue: books are stale" in under_test.log("feed")
+        figures = json.loads(status.read_text())
+        assert 0.5 <= figures["late_seconds_worst"] < 60
+        assert (figures["books"], figures["gaps"]) == (1, 0)
+        assert figures["updates"] > 50
         until(lambda: under_test.log("feed").count(b"books live") >= 2, "live books again")
+        assert under_test.stop("feed") == 0
+        assert not status.exists()

@@ -108,8 +108,8 @@ class _Connections:
     """The followers of a recording, one for each connection that its marks tell of; without marks, one for all."""
 
     def __init__(self, venue: Venue, instruments: list[Instrument], sink: _Sink, books: Books) -> None:
-        self.notes: list[str] = []
-        """The lines that the followers would have logged."""
+        self.notes: dict[str, str] = {}
+        """The first line of each cause that the followers would have logged."""
         self._venue = venue
         self._instruments = instruments
         self._sink = sink
@@ -192,7 +192,7 @@ class _Connections:
         wants, follower.wants = follower.wants, []
         for want in wants:
             if isinstance(want, WantLog):
-                self.notes.append(want.text)
+                self.notes.setdefault(want.cause, want.text)
             elif isinstance(want, WantSnapshot) and want.symbol in self._kept:
                 follower.snapshot(want.symbol, self._kept.pop(want.symbol), receive_ns)
 
@@ -244,7 +244,7 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
         crossed=built["crossed"],
         deletes_of_absent=built["deletes_of_absent"],
     )
-    return report, connections.notes
+    return report, list(connections.notes.values())
 
 
 def _ticker_top(ticker: Ticker, instrument: Instrument) -> Top:

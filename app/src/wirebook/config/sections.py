@@ -138,8 +138,6 @@ class Feed:
     """No message at all for this long: every book of the connection is stale and the connection is made anew."""
     lifetime_seconds: float = fields.seconds(1, 604800)
     """A connection that is older is replaced, without a gap, before the venue cuts it."""
-    behind: str = fields.choice("warn", "resync", default="warn")
-    """What a feed does that falls behind: say so, or also throw away what waits and begin with fresh snapshots."""
     behind_seconds: float = fields.rule("a number of seconds from 0.01 to 60", lambda value: 0.01 <= value <= 60, 1.0)
     record: str = fields.text(r"(/.+)?", "an absolute path, or empty for no recording", "")
     """Directory to record the raw traffic to."""

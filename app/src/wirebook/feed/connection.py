@@ -11,7 +11,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -19,6 +19,8 @@ from wirebook import traffic
 from wirebook.core.wire.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
+from wirebook.feed.resyncs import Resyncs
+from wirebook.feed.sayings import Sayings
 from wirebook.feed.sockets import tune
 from wirebook.recording import Recorder
 from wirebook.venues.base import (
@@ -31,6 +33,7 @@ from wirebook.venues.base import (
     WantSnapshot,
 )
 from wirebook.venues.follower import BookFollower
+from wirebook.venues.liveness import LOOK_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +84,11 @@ class Setting:
     tls: ssl.SSLContext
     publisher: Publisher
     silence_seconds: float
+    """Without a message for so long a connection is dead."""
+    quiet_seconds: float
+    """Without an event of any book for so long it is of no use."""
+    pause_seconds: float
+    """What comes after a pause of this process that was longer than this is too old."""
     receive_buffer: int
     """Bytes of SO_RCVBUF, 0 for what the kernel sees fit."""
     fetch: Callable[[Connection, int], None]
@@ -88,6 +96,8 @@ class Setting:
     recorder: Recorder | None
     pace: Pace
     """Of connection attempts."""
+    resyncs: Resyncs = field(default_factory=Resyncs)
+    sayings: Sayings = field(default_factory=Sayings)
 
 
 class Connection(WSListener):
@@ -114,6 +124,13 @@ class Connection(WSListener):
         self._next_ping = 0.0
         self._resubscribed: dict[int, float] = {}
         """Symbol id → when to ask again, of the books whose snapshot is to come in the stream."""
+        self._to_ask: dict[int, float] = {}
+        """Symbol id → when to ask for its snapshot."""
+        self._next_look = 0.0
+        self._usable = 0
+        """Events and snapshots until `_usable_at`, the look that saw the last one."""
+        self._usable_at = 0.0
+        self._ticked = 0.0
         self._held: list[tuple[int, bytes]] | None = None
         self._number = 0
         """Of the connection in a recording."""
@@ -170,11 +187,18 @@ class Connection(WSListener):
         if self._transport is None:
             return
         self._was_whole = self._was_whole or self.follower.live == len(self._names)
+        if self._paused(now):
+            return
+        self._ticked = now
         silent = now - self._heard
         if silent > self._setting.silence_seconds:
             _log.warning("%s: no message for %.1f s: books are stale, connecting again", self._venue.name, silent)
             self._hang_up(Reason.SILENCE)
             return
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if not self._look(now):
+                return
         if self._venue.ping is not None and now >= self._next_ping:
             self._next_ping = now + self._venue.ping_seconds
             self._outgoing.append(self._venue.ping)
@@ -182,9 +206,39 @@ class Connection(WSListener):
             if not self.follower.awaits(symbol):
                 del self._resubscribed[symbol]
             elif now >= at and not self._outgoing:  # what waits to be sent may be of use first
-                _log.info("%s: no snapshot of %s came, asking again", self._venue.name, self._name(symbol))
-                self._resubscribe(symbol)
+                name = self._name(symbol)
+                self._say(f"no snapshot {name}", f"no snapshot of {name} came, asking again")
+                del self._resubscribed[symbol]
+                self._want(symbol, now)
+        for symbol in [symbol for symbol, at in self._to_ask.items() if now >= at]:
+            del self._to_ask[symbol]
+            self._ask(symbol, now)
         self._send(now)
+
+    def _paused(self, now: float) -> bool:
+        """Whether this process stood still: then what waits in the socket is old, and isn't published."""
+        pause = now - self._ticked
+        if pause <= self._setting.pause_seconds:
+            return False
+        self._say("pause", f"this process stood still for {pause:.1f} s: books are stale, connecting again")
+        self._hang_up(Reason.TOO_SLOW)
+        return True
+
+    def _look(self, now: float) -> bool:
+        """Look for books that aren't live any more; False if the whole connection has nothing of use to say."""
+        usable = self.follower.usable
+        if usable != self._usable:
+            self._usable, self._usable_at = usable, now
+        quiet = now - self._usable_at
+        if quiet > self._setting.quiet_seconds:
+            _log.warning("%s: no book's event for %.1f s: books are stale, connecting again", self._venue.name, quiet)
+            self._hang_up(Reason.SILENCE)
+            return False
+        self.follower.look(now, time.time_ns())
+        if self.follower.wants:
+            self._publisher.flush()
+            self._serve()
+        return True
 
     def requested(self, symbol: int, path: str) -> None:
         """A REST snapshot is asked for now."""
@@ -240,9 +294,25 @@ class Connection(WSListener):
             self._next_send = now + self._venue.send_seconds
             self._transport.send(WSMsgType.TEXT, self._outgoing.popleft())
 
-    def _resubscribe(self, symbol: int) -> None:
-        self._resubscribed[symbol] = time.monotonic() + self._venue.resync_seconds
-        self._outgoing.extend(self._venue.resubscriptions(self._name(symbol)))
+    def _want(self, symbol: int, now: float) -> None:
+        """Ask for a snapshot as soon as that is no storm."""
+        at = self._setting.resyncs.ask(symbol, now)
+        if at <= now:
+            self._ask(symbol, now)
+        else:
+            self._to_ask[symbol] = at
+
+    def _ask(self, symbol: int, now: float) -> None:
+        if not self._venue.snapshots_in_band:
+            self._setting.fetch(self, symbol)
+        elif self.follower.awaits(symbol):
+            self._resubscribed[symbol] = now + self._venue.resync_seconds
+            self._outgoing.extend(self._venue.resubscriptions(self._name(symbol)))
+
+    def _say(self, cause: str, text: str) -> None:
+        line = self._setting.sayings.line(cause, text, time.monotonic())
+        if line is not None:
+            _log.warning("%s: %s", self._venue.name, line)
 
     def _name(self, symbol: int) -> str:
         return self.follower.instruments[symbol].name
@@ -258,23 +328,26 @@ class Connection(WSListener):
         self._mark("disconnected")
         self._outgoing.clear()
         self._resubscribed.clear()
+        self._to_ask.clear()
         self.follower.disconnected(self._reason, time.time_ns())
         self._publisher.flush()
         self._serve()
 
-    def _serve(self) -> None:
-        """Do what the follower wants."""
+    def _serve(self, *, first: bool = False) -> None:
+        """Do what the follower wants. What it wants `first` on a connection waits for nothing: attempts are spaced."""
         wants, self.follower.wants = self.follower.wants, []
         for want in wants:
-            if isinstance(want, WantSnapshot):
-                self._setting.fetch(self, want.symbol)
-            elif isinstance(want, WantResubscribe):
-                self._resubscribe(want.symbol)
+            if isinstance(want, WantSnapshot | WantResubscribe):
+                now = time.monotonic()
+                if first:
+                    self._ask(want.symbol, now)
+                else:
+                    self._want(want.symbol, now)
             elif isinstance(want, WantSend):
                 if self._transport is not None:
                     self._transport.send(WSMsgType.TEXT, want.text)
             elif isinstance(want, WantLog):
-                _log.warning("%s: %s", self._venue.name, want.text)
+                self._say(want.cause, want.text)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
@@ -283,7 +356,7 @@ class Connection(WSListener):
             return
         self._transport = transport
         self._reason = Reason.DISCONNECTED
-        self._since = self._heard = now = time.monotonic()
+        self._since = self._heard = self._usable_at = self._ticked = now = time.monotonic()
         self._next_ping = now + self._venue.ping_seconds
         self._parts.clear()
         self._was_whole = False
@@ -298,13 +371,13 @@ class Connection(WSListener):
         if self._venue.snapshots_in_band:  # the first of them can be lost, and a quiet book has no event that shows it
             self._resubscribed = dict.fromkeys(self.follower.instruments, now + self._venue.resync_seconds)
         self._send(now)
-        self._serve()
+        self._serve(first=True)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Called by picows for every frame; pings are answered there, at once."""
         receive_ns = time.time_ns()
         self._heard = time.monotonic()
-        if transport is not self._transport:
+        if transport is not self._transport or self._paused(self._heard):
             return
         if frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.CONTINUATION:
             raw = frame.get_payload_as_bytes()

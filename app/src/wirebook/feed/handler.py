@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.01
 _HEARTBEAT_SECONDS = 1.0
 _LAG_SECONDS = 0.1
+_PAUSE_SECONDS = 2.0
+"""A process that stood still for less may be a busy machine's; what waited meanwhile is judged by its age."""
 _STATUS_SECONDS = 1.0
 
 
@@ -126,6 +128,8 @@ class FeedHandler:
             self._tls,
             publisher,
             feed.silence_seconds or venue.silence_seconds,
+            feed.silence_seconds or venue.quiet_seconds,
+            max(feed.behind_seconds, _PAUSE_SECONDS),
             feed.receive_buffer,
             self._want_snapshot,
             self._recorder,
@@ -246,12 +250,14 @@ class FeedHandler:
             self._status.remove()
 
     def _fell_behind(self, lag: Lag) -> None:
-        _log.warning("%s: the feed is %.2f s behind the venue", self._venue.name, lag.late)
-        if self._feed.behind == "resync":
-            _log.warning("%s: books are stale, beginning with fresh snapshots", self._venue.name)
-            lag.forget()
-            for followed in self._followed:
-                followed.connection.restart(Reason.TOO_SLOW)
+        _log.warning(
+            "%s: the feed is %.2f s behind the venue: books are stale, beginning with fresh snapshots",
+            self._venue.name,
+            lag.late,
+        )
+        lag.forget()
+        for followed in self._followed:
+            followed.connection.restart(Reason.TOO_SLOW)
 
     def _figures(self, lag: Lag, behind: int, total: int) -> dict[str, int | float | bool]:
         connections = [followed.connection for followed in self._followed]

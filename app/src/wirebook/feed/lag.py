@@ -49,6 +49,10 @@ class Lag:
         self.behind = self._late_since is not None and now - self._late_since >= _PATIENCE_SECONDS
 
     def forget(self) -> None:
-        """Start to judge anew, after the connection was made anew."""
+        """Start to judge anew, after the connection was made anew: what waited was thrown away, so no age is lateness.
+
+        Where it wasn't slowness but a clock that was set, here or at the venue, its new offset is learnt.
+        """
         self._late_since = None
         self.behind = False
+        self._least = deque([float("inf")], _WINDOWS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakSet
@@ -16,7 +17,6 @@ from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _NUMBER = re.compile(rb'"sequence_num":\d+')
 """Of the connection that a message is sent on, whatever it was where it was made up or recorded."""
-_TIME = "2026-01-01T00:00:00Z"
 
 
 class CoinbaseExchange(InBand):
@@ -112,7 +112,7 @@ class CoinbaseExchange(InBand):
         if "heartbeats" not in subscription.channels:
             return None
         self._beats += 1
-        beat = {"current_time": _TIME, "heartbeat_counter": self._beats}
+        beat = {"current_time": _now(), "heartbeat_counter": self._beats}
         return self._numbered(subscription, _message("heartbeats", [beat]))
 
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
@@ -136,13 +136,17 @@ class CoinbaseExchange(InBand):
 
 
 def _message(channel: str, events: list[dict[str, object]]) -> bytes:
-    return orjson.dumps({"channel": channel, "client_id": "", "timestamp": _TIME, "sequence_num": 0, "events": events})
+    return orjson.dumps({"channel": channel, "client_id": "", "timestamp": _now(), "sequence_num": 0, "events": events})
 
 
 def _event(kind: str, name: str, bids: Levels, asks: Levels) -> dict[str, object]:
     updates = [
-        {"side": side, "event_time": _TIME, "price_level": price, "new_quantity": quantity}
+        {"side": side, "event_time": _now(), "price_level": price, "new_quantity": quantity}
         for side, levels in (("bid", bids), ("offer", asks))
         for price, quantity in levels
     ]
     return {"type": kind, "product_id": name, "updates": updates}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

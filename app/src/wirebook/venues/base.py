@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -186,6 +187,8 @@ class Counters:
     """Events older than the book: dropped, since the book holds what they say."""
     old_snapshots: int = 0
     """Snapshots too old for the events at hand: asked for again."""
+    doubted: int = 0
+    """Live books that had nothing to show for it any more: silence, unreadable messages, repeats alone."""
     malformed: int = 0
     unrepresentable: int = 0
     unknown: int = 0
@@ -219,8 +222,9 @@ class WantSend:
 
 @dataclass(frozen=True, slots=True)
 class WantLog:
-    """Worth an operator's reading; said once per cause."""
+    """Worth an operator's reading, but not more than now and then for one `cause`."""
 
+    cause: str
     text: str
 
 
@@ -270,6 +274,10 @@ class Venue(ABC):
     """How often `ping` is to be sent."""
     silence_seconds: float = 60.0
     """A connection on which nothing was heard for so long is dead, by what the venue promises to send."""
+    quiet_seconds: float = 60.0
+    """A connection on which no book had an event for so long may have lost them all: its books are stale."""
+    book_seconds: float = math.inf
+    """The same of a single book, where the venue promises a sign of life for each."""
 
     @abstractmethod
     def connect_path(self) -> str:

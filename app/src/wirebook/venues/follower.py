@@ -5,9 +5,9 @@ are buffered meanwhile, and the book that it makes is UNCHAINED until an event c
 fit. Where the snapshot comes in the stream, events before it say nothing, and the book is LIVE with it. An event that
 doesn't continue the book, a level that can't be held, a wrong checksum: AWAITING again, for that symbol only.
 
-A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`), appends
-records to its sink's batch, and leaves in `wants` what must be done about it; sockets, clocks and retries live in
-`wirebook.feed`. The message that just continues a live book, nearly every one, is taken by
+A follower does no input or output. It is told what came (`connected`, `message`, `snapshot`, `disconnected`) and that
+time goes by (`look`), appends records to its sink's batch, and leaves in `wants` what must be done about it; sockets,
+clocks and retries live in `wirebook.feed`. The message that just continues a live book, nearly every one, is taken by
 `wirebook.core.decode.chain`.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from wirebook.core.decode.chain import Chain, ChainFollower, Phase
-from wirebook.core.decode.sequence import Verdict
+from wirebook.core.decode.chain import ChainFollower, Phase
+from wirebook.core.decode.sequence import Verdict, may_follow
 from wirebook.core.wire.records import Flag, Kind, Reason
 from wirebook.venues.base import (
     UNNUMBERED,
@@ -43,9 +43,13 @@ from wirebook.venues.base import (
 )
 from wirebook.venues.checksum import TextBook
 from wirebook.venues.fields import cut
+from wirebook.venues.liveness import Marked, doubts
 
 _MOST_BUFFERED = 10_000
 """Messages held for one symbol while its snapshot is awaited, 16 minutes at 100 ms. Beyond it buffering starts anew."""
+
+_MOST_SEARCHED = 32
+"""Unreadable messages between two looks that are searched for the books' names."""
 
 _MARKS = 2
 """Records beside the levels: one before a snapshot's, one after any."""
@@ -54,7 +58,7 @@ _Row = tuple[Kind, int, int]
 """Side, price, quantity: a level in the instrument's integers."""
 
 
-class _Track(Chain):
+class _Track(Marked):
     """One instrument's place in its sequence, and what else there is to know until it is live."""
 
     texts: TextBook | None
@@ -106,9 +110,15 @@ class BookFollower(ChainFollower):
         self._venue = venue
         self._counters = Counters()
         self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
-        self._said: set[str] = set()
+        self._unreadable = 0
+        """Messages since the last look."""
         self._next: int | None = None
         """The number of the connection's next message, where the venue numbers them."""
+
+    @property
+    def usable(self) -> int:
+        """How many events and snapshots of books could be used until now."""
+        return self.updates + self._counters.snapshots
 
     @property
     def counters(self) -> Counters:
@@ -137,6 +147,19 @@ class BookFollower(ChainFollower):
         """Whether a snapshot of this symbol id is still of use."""
         return self._tracks[symbol].phase == Phase.AWAITING
 
+    def look(self, now: float, receive_ns: int) -> None:
+        """Resync the books that have nothing to show for being live at `now`, time.monotonic: `liveness` says when.
+
+        To be called some times a second.
+        """
+        self._unreadable = 0
+        for chain, reason, text in doubts(self._tracks.values(), now, self._venue.book_seconds):
+            track = self._tracks[chain.symbol]
+            name = track.instrument.name
+            self._say(f"{reason.name} {name}", f"{name}: {text}: its book is stale until a new snapshot")
+            self._counters.doubted += 1
+            self._lose(track, reason, receive_ns)
+
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
         """Apply a REST snapshot, then the buffered events that continue it."""
         track = self._tracks[symbol]
@@ -151,7 +174,7 @@ class BookFollower(ChainFollower):
             self._say(
                 f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again"
             )
-            self.wants.append(WantSnapshot(symbol))
+            self._ask(track)
             return
         self._apply_snapshot(track, message, receive_ns)
 
@@ -197,17 +220,29 @@ class BookFollower(ChainFollower):
                 track.depth = part.depth
         elif isinstance(part, Refused):
             self._counters.refused += 1
-            self._say("refused", f"the venue refused a request: {part.text}")
+            self._say(f"refused {part.text}", f"the venue refused a request: {part.text}")
         elif isinstance(part, Unknown):
             self._counters.unknown += 1
             self._say(f"unknown {part.kind}", f"an unknown kind of message is counted and ignored: {cut(raw)}")
+            self._unread(raw)
 
     def _malformed(self, error: MalformedError, raw: bytes, receive_ns: int) -> None:
         self._counters.malformed += 1
         self._say("malformed", f"a message that can't be decoded ({error}) is counted and ignored: {cut(raw)}")
         if not self._venue.numbered:
             # It may have been any book's event, and no number of a later one will show that it is missing.
-            self._lose_all(receive_ns)
+            self._lose_all(Reason.UNREADABLE, receive_ns)
+        else:
+            self._unread(raw)
+
+    def _unread(self, raw: bytes) -> None:
+        """The message may have been the event of each book that it names, or of any if it names none."""
+        self._unreadable += 1
+        live = [track for track in self._tracks.values() if track.phase == Phase.LIVE]
+        # To look for many names in each of very many messages would take all the time that there is.
+        named = self._unreadable <= _MOST_SEARCHED and [each for each in live if each.instrument.name.encode() in raw]
+        for track in named or live:
+            track.unread = track.events
 
     def _known(self, name: str) -> _Track | None:
         track = self._by_name.get(name)
@@ -237,8 +272,8 @@ class BookFollower(ChainFollower):
             return False
         if self.live:
             self._counters.gaps += 1
-            self.wants.append(WantLog(f"gap: message {number} came where {expected} was due; every book is resynced"))
-        self._lose_all(receive_ns)
+            self._say("number", f"gap: message {number} came where {expected} was due; every book is resynced")
+        self._lose_all(Reason.GAP, receive_ns)
         # One from before can't be of use any more; a later one may hold a whole snapshot.
         return number > expected
 
@@ -251,16 +286,17 @@ class BookFollower(ChainFollower):
         if track.phase == Phase.UNCHAINED or track.phase == Phase.LIVE:
             chained = track.phase == Phase.LIVE
             verdict = self._venue.rule.judge(track.at, chained, event.first, event.last, event.previous)
-            # On the wire ids never go backwards, even where the venue's rule would allow it.
-            if verdict is Verdict.APPLY and (event.last >= track.at or event.last == UNNUMBERED):
+            if verdict is Verdict.APPLY and (event.last == UNNUMBERED or may_follow(track.at, event.last)):
                 return True
         self.sink.batch.truncate(mark)
         if verdict is Verdict.REPEAT:
             self._counters.repeats += 1
+            track.repeated = track.events
             return False
         again = False
         if track.phase == Phase.UNCHAINED or track.phase == Phase.LIVE:
-            again = track.refused == event.raw
+            # One that jumps is of no use to any snapshot.
+            again = track.refused == event.raw or verdict is Verdict.APPLY
             track.refused = event.raw
             self._broken(track, event)
         if track.phase != Phase.AWAITING:
@@ -304,6 +340,7 @@ class BookFollower(ChainFollower):
     def _advance(self, track: _Track, event: _Event) -> None:
         """The event continues the book; if it is the first one, it proves the snapshot right."""
         track.at = event.last
+        track.events += 1
         self.updates += 1
         if track.phase == Phase.UNCHAINED:
             self._enter(track)
@@ -373,10 +410,10 @@ class BookFollower(ChainFollower):
         symbol = track.instrument.id
         self.wants.append(WantResubscribe(symbol) if self._venue.snapshots_in_band else WantSnapshot(symbol))
 
-    def _lose_all(self, receive_ns: int) -> None:
+    def _lose_all(self, reason: int, receive_ns: int) -> None:
         for track in self._tracks.values():
             if track.phase == Phase.LIVE:
-                self._lose(track, Reason.GAP, receive_ns)
+                self._lose(track, reason, receive_ns)
 
     def _broken(self, track: _Track, event: _Event) -> None:
         """The event doesn't continue the book."""
@@ -386,9 +423,8 @@ class BookFollower(ChainFollower):
                 what = f"continues {event.previous}"
             else:
                 what = "has none" if event.first == UNNUMBERED else f"begins at {event.first}"
-            self.wants.append(
-                WantLog(f"{track.instrument.name}: gap after id {track.at}, the next event {what}: resync")
-            )
+            name = track.instrument.name
+            self._say(f"gap {name}", f"{name}: gap after id {track.at}, the next event {what}: resync")
         else:
             self._counters.old_snapshots += 1
         self._lose(track, Reason.GAP, event.receive_ns)
@@ -434,7 +470,8 @@ class BookFollower(ChainFollower):
             self._counters.checksum_ok += 1
             return True
         self._counters.checksum_bad += 1
-        self.wants.append(WantLog(f"{track.instrument.name}: wrong checksum after message {track.at + 1}: resync"))
+        name = track.instrument.name
+        self._say(f"checksum {name}", f"{name}: wrong checksum after message {track.at + 1}: resync")
         self._lose(track, Reason.CHECKSUM, receive_ns)
         return False
 
@@ -453,9 +490,7 @@ class BookFollower(ChainFollower):
         )
 
     def _say(self, cause: str, text: str) -> None:
-        if cause not in self._said:
-            self._said.add(cause)
-            self.wants.append(WantLog(text))
+        self.wants.append(WantLog(cause, text))
 
 
 def _id(message: Depth | Snapshot, track: _Track) -> int:

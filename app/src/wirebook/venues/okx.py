@@ -60,6 +60,7 @@ class Okx(Venue):
     ping_seconds = 20.0
     """The venue closes a connection on which it heard nothing for 30 s."""
     silence_seconds = 45.0
+    book_seconds = 75.0  # a book without a change is repeated, empty, after about 60 s
     """A pong comes for every ping."""
 
     _names_per_message = 50

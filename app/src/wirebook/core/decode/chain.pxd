@@ -11,9 +11,10 @@ cdef enum:
 
 cdef class Chain:
     cdef public uint64_t at
+    cdef public uint64_t events
     cdef public int phase
     cdef public object texts
-    cdef object symbol
+    cdef readonly object symbol
 
 
 cdef class BookSink:

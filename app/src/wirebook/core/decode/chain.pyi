@@ -14,8 +14,11 @@ class Phase(IntEnum):
 
 class Chain:
     at: int
+    events: int
     phase: int
     texts: Any
+    @property
+    def symbol(self) -> int: ...
     def __init__(self, symbol: int) -> None: ...
 
 class BookSink:

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from wirebook.core.base.hints cimport likely
 from wirebook.core.books.books cimport books_apply
-from wirebook.core.decode.sequence cimport APPLY
+from wirebook.core.decode.sequence cimport APPLY, goes_on
 
 
 class Phase(IntEnum):
@@ -26,8 +26,8 @@ class Phase(IntEnum):
 cdef class Chain:
     """One book's place in its venue's sequence.
 
-    `phase` is a Phase and `at` the last update id in the book. `texts` is for a book whose messages have checksums; a
-    scanner takes none that has one, so it's None after each of these.
+    `phase` is a Phase, `at` the last update id in the book, `events` how many it has taken. `texts` is for a book whose
+    messages have checksums; a scanner takes none that has one, so it's None after each of these.
     """
 
     def __init__(self, symbol):
@@ -79,12 +79,12 @@ cdef class ChainFollower:
         self.messages += 1
         if likely(scanner is not None and scanner.take(raw, batch, receive_ns)):
             chain = <Chain> self.chains[scanner.place]
-            # On the wire ids never go backwards, even where the venue's rule would allow it.
             if likely(
-                chain.phase == CHAIN_LIVE and scanner.last >= chain.at
+                chain.phase == CHAIN_LIVE and goes_on(chain.at, scanner.last)
                 and self.rule.verdict(chain.at, True, scanner.first, scanner.last, scanner.before) == APPLY
             ):
                 chain.at = scanner.last
+                chain.events += 1
                 chain.texts = None
                 self.updates += 1
                 if self.direct is not None:

@@ -5,6 +5,8 @@ class Verdict(Enum):
     REPEAT = 1
     BREAK = 2
 
+def may_follow(at: int, last: int) -> bool: ...
+
 class Rule:
     def judge(self, at: int, chained: bool, first: int, last: int, previous: int | None) -> Verdict: ...
 

@@ -22,6 +22,11 @@ class Verdict(Enum):
 cdef tuple VERDICTS = tuple(Verdict)
 
 
+def may_follow(uint64_t at, uint64_t last):
+    """Whether a book at id `at` may come to `last`, whatever its venue's rule allows."""
+    return goes_on(at, last)
+
+
 cdef class Rule:
     """Nothing to judge by: a checksum, or the connection's own numbers, tell if an event is missing."""
 

@@ -27,6 +27,8 @@ cpdef enum Reason:
     POOL_EXHAUSTED = 6
     TOO_SLOW = 7
     STOPPED = 8
+    UNREADABLE = 9
+    CROSSED = 10
 
 cdef enum:
     RECORD_BYTES = 48

@@ -27,6 +27,8 @@ class Reason(enum.IntFlag):
     POOL_EXHAUSTED = 6
     TOO_SLOW = 7
     STOPPED = 8
+    UNREADABLE = 9
+    CROSSED = 10
 
 class Batch:
     capacity: int
