@@ -21,16 +21,25 @@ def probe_ptp_state(host: Host, knob: Knob) -> Reading:
     return Reading(found, running_ok=found == knob.want)
 
 
+def probe_ptp_timescale(host: Host, knob: Knob) -> Reading:
+    """Compare what the grandmaster counts."""
+    try:
+        found = clock.timescale(host)
+    except CannotProbeError as reason:
+        return Reading(str(reason), running_ok=False)
+    return Reading(found, running_ok=found == knob.want)
+
+
 def probe_clock_offset(host: Host, knob: Knob) -> Reading:
     """Compare an offset with a budget of `want` ns.
 
-    `between`: "grandmaster" (it and what ptp4l steers), "system" (the clock of the NIC `interface` and the system's) or
-    "chrony" (its sources and the system's clock).
+    `between`: "grandmaster" (it and what ptp4l steers: the clock of the NIC `interface`, or without one the system's),
+    "system" (the clock of the NIC `interface` and the system's) or "chrony" (its sources and the system's clock).
     """
     between = knob.argument("between")
     try:
         if between == "grandmaster":
-            return within(clock.grandmaster_offset(host), knob)
+            return within(clock.grandmaster_offset(host, str(knob.spec.get("interface", ""))), knob)
         if between == "system":
             return within(clock.system_offset(host, knob.argument("interface")), knob)
         return within(clock.chrony_offset(host), knob)
@@ -40,5 +49,6 @@ def probe_clock_offset(host: Host, knob: Knob) -> Reading:
 
 PROBES = {
     "ptp_state": Probe(probe_ptp_state, "kernel"),
+    "ptp_timescale": Probe(probe_ptp_timescale, "kernel"),
     "clock_offset": Probe(probe_clock_offset, "kernel"),
 }

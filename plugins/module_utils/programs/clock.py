@@ -9,9 +9,10 @@ from typing import Any
 
 from ..doctor import clock
 from ..doctor.host import CannotProbeError
+from ..doctor.phc import has_clock
 from .arguments import interface, whole_number
 from .program import FAILED, STATUSES, Argument, Command, Program
-from .system import at, host, settings, tell
+from .system import host, settings, tell
 
 SETTINGS = "/etc/wirebook/clock.json"
 KEYS = ("mode", "interface", "budget_ns", "system_budget_ns", "gate", "gate_seconds")
@@ -30,8 +31,14 @@ def why_not(wanted: dict[str, Any]) -> str:
             return beyond("the system's clock", clock.chrony_offset(asked), wanted["budget_ns"])
         if (state := clock.port_state(asked)) != "SLAVE":
             return f"ptp4l is {state}, not SLAVE"
-        told = beyond("the clock that ptp4l steers", clock.grandmaster_offset(asked), wanted["budget_ns"])
-        if wanted["mode"] == "ptp-hardware" and not told:
+        hardware = wanted["mode"] == "ptp-hardware"
+        offset = clock.grandmaster_offset(asked, wanted["interface"] if hardware else "")
+        if (counts := clock.timescale(asked)) != (accepted := wanted.get("timescale", "PTP")):
+            return (
+                f"the grandmaster counts the timescale {counts}, not {accepted}, and its distance from UTC isn't known"
+            )
+        told = beyond("the clock that ptp4l steers", offset, wanted["budget_ns"])
+        if hardware and not told:
             offset = clock.system_offset(asked, wanted["interface"])
             told = beyond("the system's clock", offset, wanted["system_budget_ns"])
     except CannotProbeError as error:
@@ -64,7 +71,7 @@ def wait(wanted: dict[str, Any], seconds: float) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Wait for what is asked."""
     if arguments.command == "wait-phc":
-        while not list(at(f"/sys/class/net/{arguments.interface}/device/ptp").glob("ptp*")):
+        while not has_clock(host(), arguments.interface):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         return 0
     wanted = settings(SETTINGS, *KEYS)

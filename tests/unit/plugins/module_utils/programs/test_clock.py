@@ -7,6 +7,7 @@ import time
 
 import pytest
 from ansible_collections.wirebook.node.plugins.module_utils.programs import clock
+from ansible_collections.wirebook.node.tests.unit.support.fake_host import add_nic
 
 from .conftest import FakeHost
 
@@ -83,6 +84,39 @@ def test_the_good_looks_have_to_follow_each_other(
     monkeypatch.setattr(clock, "why_not", lambda _: next(reasons))
     assert run("settle", "60") == 0
     assert looks == [1.0] * 6
+
+
+@pytest.mark.parametrize("driver", ["ice", "igb"])
+def test_the_clock_of_a_card_is_there_for_all_its_ports(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    """E810 has it on one function, an igb's port without one has none."""
+    add_nic(host.root, "ens1f0", "0000:3b:00.0", driver, 0, phc="ptp0")
+    add_nic(host.root, "ens1f1", "0000:3b:00.1", driver, 0)
+
+    class GaveUpError(Exception):
+        pass
+
+    def give_up(_: float) -> None:
+        raise GaveUpError
+
+    monkeypatch.setattr(time, "sleep", give_up)
+    assert run("wait-phc", "ens1f0") == 0
+    if driver == "ice":
+        assert run("wait-phc", "ens1f1") == 0
+    else:
+        with pytest.raises(GaveUpError):
+            run("wait-phc", "ens1f1")
+
+
+def test_the_gate_holds_while_the_grandmaster_counts_nobody_knows_what(host: FakeHost, capsys: Captured) -> None:
+    ask(host, gate="warn", offset=1)
+    host.install("pmc", PMC.format(folder=host.root, listening=0, offset=1) + "\nprintf '\\t\\tptpTimescale 0\\n'")
+    assert run("gate") == 0
+    assert "the grandmaster counts the timescale ARB, not PTP" in capsys.readouterr().out.splitlines()[-1]
+    settings = json.loads(host.read("/etc/wirebook/clock.json"))
+    host.write("/etc/wirebook/clock.json", json.dumps(settings | {"timescale": "ARB"}))
+    assert run("settle", "60") == 0
 
 
 def test_a_phc_is_waited_for(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
