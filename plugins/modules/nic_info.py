@@ -72,6 +72,8 @@ def main() -> None:
             interface = ethtool.interface_of(host, pci, module.params["names"].get(pci, ""))
             told = ethtool.driver(host, interface)
             settable = [name for name, setting in ethtool.settings(host, interface).items() if not setting.fixed]
+            if "channels" in settable and not ethtool.channel_counts(host, interface)[0].get("combined"):
+                settable.remove("channels")  # CombinedChannels= of systemd.link(5) sets no other
             nics[pci] = {"driver": told["driver"], "firmware": told["firmware"], "settable": sorted(settable)}
         except CannotProbeError as error:
             module.warn(str(error))

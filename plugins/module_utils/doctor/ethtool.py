@@ -55,8 +55,27 @@ def settings(host: Host, interface: str) -> dict[str, Setting]:
         try:
             found.update(read(host, interface))
         except CannotProbeError:
-            continue  # the driver has none of these
+            continue  # the driver has none of these, or `why_missing` tells why not
     return found
+
+
+# What ethtool says of what a driver doesn't have; anything else (a busy device, a timeout) says nothing of the driver.
+_UNSUPPORTED = ("Operation not supported", "not supported by driver", "isn't installed")
+
+
+def why_missing(host: Host, interface: str, name: str) -> str:
+    """Return why a setting couldn't be read, or "" where the driver just has none of this name."""
+    readers = {
+        "rx-ring": _rings, "tx-ring": _rings, "channels": _channels, "rx-pause": _pause, "tx-pause": _pause,
+        "rx-timestamps": _stamps, "rss-queues": _rss,
+    }  # fmt: skip
+    coalescing = name in ("rx-usecs", "tx-usecs", "adaptive-rx", "adaptive-tx")
+    other = _coalescing if coalescing else _flags if name.startswith("flag ") else _features
+    try:
+        readers.get(name, other)(host, interface)
+    except CannotProbeError as error:
+        return "" if any(words in str(error) for words in _UNSUPPORTED) else str(error)
+    return ""
 
 
 def _number(text: str | None) -> int | None:
@@ -83,10 +102,37 @@ def _rings(host: Host, interface: str) -> dict[str, Setting]:
 
 
 def _channels(host: Host, interface: str) -> dict[str, Setting]:
-    most, now = _two_parts(host.command("ethtool", "-l", interface))
-    value = _number(now.get("Combined"))
-    # A driver with channels for one direction only says 0 here.
-    return {"channels": Setting(value, _number(most.get("Combined")))} if value else {}
+    """Return how many queues receive: combined ones, those for receiving only, or both kinds at once."""
+    most, now = channel_counts(host, interface)
+    if not any(most.get(kind) for kind in ("combined", "rx")):
+        return {}
+    limit = most["combined"] if most.get("combined") else most["rx"]
+    return {"channels": Setting(now.get("combined", 0) + now.get("rx", 0), limit)}
+
+
+def channel_counts(host: Host, interface: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the most channels that there can be, and how many there are, by kind: "combined", "rx", "tx"."""
+    parts = _two_parts(host.command("ethtool", "-l", interface))
+    kinds = ("combined", "rx", "tx")
+    most, now = ({k: n for k in kinds if (n := _number(part.get(NAMES[k]))) is not None} for part in parts)
+    return most, now
+
+
+# As ethtool -l writes them.
+NAMES = {"combined": "Combined", "rx": "RX", "tx": "TX"}
+
+
+def channel_words(host: Host, interface: str, count: int) -> list[str]:
+    """Return what ethtool -L is to be told, so that `count` queues receive.
+
+    Only kinds that the driver has, and of those that are off only what has to change: one of no kind is refused.
+    """
+    most, now = channel_counts(host, interface)
+    if most.get("combined"):
+        wanted = {"combined": count} | {kind: 0 for kind in ("rx", "tx") if now.get(kind)}
+    else:
+        wanted = {kind: min(count, most[kind]) for kind in ("rx", "tx") if most.get(kind)}
+    return [word for kind, number in wanted.items() for word in (kind, str(number))]
 
 
 def _coalescing(host: Host, interface: str) -> dict[str, Setting]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,9 @@ class Host:
 
     def _run(self, *argv: str) -> str:
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+            # Its messages are read too, and are the translator's in another locale.
+            environment = os.environ | {"LC_ALL": "C.UTF-8"}
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
         except FileNotFoundError:
             raise CannotProbeError(f"the command {argv[0]} isn't installed") from None
         except subprocess.TimeoutExpired:

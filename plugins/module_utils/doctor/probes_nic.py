@@ -17,6 +17,8 @@ def probe_nic(host: Host, knob: Knob) -> Reading:
     interface, name, want = interface_of(host, knob), str(knob.argument("setting")), knob.want
     found = ethtool.settings(host, interface).get(name)
     if found is None:
+        if reason := ethtool.why_missing(host, interface, name):
+            raise CannotProbeError(reason)
         raise CannotProbeError(f"the driver {ethtool.driver(host, interface)['driver']} of {interface} has no {name}")
     if want == "max":
         want = found.most

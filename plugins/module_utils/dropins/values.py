@@ -11,11 +11,16 @@ class ValueRefusedError(Exception):
 
 
 def running_value(path: Path) -> str | None:
-    """Return a value's text, of a choice the chosen word; None where the kernel has no such file."""
+    """Return a value's text, of a choice the chosen word; None where there is no file, or nobody may read it.
+
+    With Secure Boot it is locked down, and debugfs is closed (kernel_lockdown(7)): node-doctor says so.
+    """
     try:
         text = path.read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
+    except OSError as error:
+        raise ValueRefusedError(f"The kernel doesn't tell {path} ({error.strerror}): look at dmesg.") from error
     _, bracket, rest = text.partition("[")
     return rest.partition("]")[0] if bracket else text
 

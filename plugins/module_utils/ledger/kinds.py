@@ -121,8 +121,10 @@ def look_value(key: str) -> str | None:
     """Return a value below /proc/sys or /sys as it is written back; of "always [madvise] never" the chosen word."""
     try:
         text = Path(key).read_text().strip()
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, PermissionError):
+        return None  # the device went away, or the kernel is locked down (kernel_lockdown(7))
+    except OSError as error:
+        raise LedgerError(f"The kernel doesn't tell {key} ({error.strerror}): look at dmesg.") from error
     _, bracket, rest = text.partition("[")
     return rest.partition("]")[0] if bracket else text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import select
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from ..topology.cpus import format_cpus, format_mask, parse_cpus
 from .program import CHECK, Command, Program
-from .system import at, refusal, settings, tell
+from .system import at, settings, tell
 
 SETTINGS = "/etc/wirebook/affinity.json"
 # The interrupts that the kernel manages itself (isolcpus=managed_irq is for those), for node-doctor.
@@ -55,7 +56,11 @@ def planned() -> Plan:
 
 
 def move_interrupts(plan: Plan, *, check: bool) -> list[int]:
-    """Move interrupts that are astray, and return those that the kernel refuses to move."""
+    """Move interrupts that are astray, and return those that the kernel manages itself.
+
+    It refuses those with EIO (kernel/irq/manage.c). Any other refusal is told, and node-doctor finds the interrupt
+    where it is: ENOSPC, where a CPU has no vector left for it.
+    """
     mask = at(f"{IRQ}/default_smp_affinity")
     before = mask.read_text().strip()
     wanted = format_mask(plan.housekeeping)
@@ -72,12 +77,18 @@ def move_interrupts(plan: Plan, *, check: bool) -> list[int]:
             may = parse_cpus(file.read_text())
             if may <= cpus or (check and int(number) in known):
                 continue
-            if not check and refusal(file, format_cpus(cpus)):
-                refused.append(int(number))
-            else:
-                tell(f"interrupt {number}: {format_cpus(may)} -> {format_cpus(cpus)}")
+            if not check:
+                file.write_text(format_cpus(cpus))
+            tell(f"interrupt {number}: {format_cpus(may)} -> {format_cpus(cpus)}")
         except FileNotFoundError:
             continue  # it was freed meanwhile
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise
+            if error.errno == errno.EIO:
+                refused.append(int(number))
+            else:
+                tell(f"interrupt {number} stays on {format_cpus(may)}: {error.strerror}")
     return refused
 
 
@@ -101,11 +112,28 @@ def move_kernel_threads(housekeeping: frozenset[int], *, check: bool) -> None:
             if before <= housekeeping:
                 continue
             name = at(f"/proc/{pid}/comm").read_text().strip()
-            if not check:
-                os.sched_setaffinity(pid, housekeeping)
-            tell(f"kernel thread {name}: {format_cpus(before)} -> {format_cpus(housekeeping)}")
+            reason = "" if check else place_thread(pid, housekeeping)
         except (FileNotFoundError, ProcessLookupError):
             continue
+        if reason:
+            tell(f"kernel thread {name} stays on {format_cpus(before)}: {reason}")
+        else:
+            tell(f"kernel thread {name}: {format_cpus(before)} -> {format_cpus(housekeeping)}")
+
+
+# A thread of SCHED_DEADLINE; one of a cpuset that has none of the CPUs. node-doctor tells where they are.
+UNMOVABLE = (errno.EBUSY, errno.EINVAL)
+
+
+def place_thread(pid: int, cpus: frozenset[int]) -> str:
+    """Let a kernel thread run on these CPUs only; return why the kernel refuses, or ""."""
+    try:
+        os.sched_setaffinity(pid, cpus)
+    except OSError as error:
+        if error.errno not in UNMOVABLE:
+            raise
+        return error.strerror or str(error)
+    return ""
 
 
 def apply(*, check: bool) -> None:
@@ -169,7 +197,7 @@ PROGRAM = Program(
     ),
     files={
         SETTINGS: '{"housekeeping": [0, 1], "devices": {"0000:00:04.0": [1]}}',
-        REFUSED: "the interrupts that the kernel refuses to move, for node-doctor",
+        REFUSED: "the interrupts that the kernel manages itself, for node-doctor",
         "/etc/systemd/system/wirebook-affinity.service": "runs `watch`",
     },
     examples={"wirebook-affinity apply --check": "Print what is astray."},

@@ -76,6 +76,8 @@ def changes(asked: Host, pci: str, wanted: dict[str, Any]) -> Iterator[tuple[str
             want = now.most if want == "max" else min(want, now.most)
         if now.value != want and not now.fixed:
             command = command_for(name, setting, told(want), wanted["settings"])
+            if setting == "channels":
+                command = ["ethtool", "-L", name, *ethtool.channel_words(asked, name, int(want))]
             yield f"{name}: {setting} {told(now.value)} -> {told(want)}", command
     if wanted["flow_rules"] and "ntuple-filters" in found and not found["ntuple-filters"].fixed:
         there, rules = ethtool.flow_rules(asked, name), set(map(ethtool.rule_of, wanted["flow_rules"]))
@@ -97,6 +99,21 @@ def values(asked: Host, pci: str, wanted: dict[str, Any]) -> Iterator[tuple[Path
             yield path, path.read_text().strip(), str(want)
 
 
+# The driver of E810's RDMA function, which Debian's kernel loads by itself: while it runs ice keeps the channels as
+# they are (ice_ethtool.c, ice_set_channels()).
+IRDMA = "/sys/module/irdma"
+
+
+def advice(asked: Host, command: list[str], said: str) -> str:
+    """Return what to do about a refusal, where that is known."""
+    if command[:2] == ["ethtool", "-L"] and "busy" in said and asked.path(IRDMA).exists():
+        return (
+            " (its RDMA driver irdma holds the channels: add module_blacklist=irdma to kernel_cmdline_extra, or "
+            "channels to nic_overrides as they are)"
+        )
+    return ""
+
+
 def bring(pci: str, wanted: dict[str, Any], *, check: bool) -> list[str]:
     """Bring one NIC to its settings; return what its driver refused.
 
@@ -110,7 +127,7 @@ def bring(pci: str, wanted: dict[str, Any], *, check: bool) -> list[str]:
             changed = True
             done = None if check else subprocess.run(command, capture_output=True, text=True, check=False)
             if done is not None and done.returncode != 0:
-                refused.append(f"`{' '.join(command)}`: {done.stderr.strip()}")
+                refused.append(f"`{' '.join(command)}`: {done.stderr.strip()}{advice(host(), command, done.stderr)}")
         for path, before, value in values(host(), pci, wanted):
             tell(f"{path}: {before} -> {value}")
             if not check and (reason := refusal(path, value)):

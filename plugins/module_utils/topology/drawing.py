@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .advice import l3_of, warnings
 from .cpus import format_cpus
 from .derive import derive, interrupt_cpus, siblings_to_offline
 from .model import Host, Nic, Node, Wish
@@ -58,7 +59,8 @@ def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
             continue
         threads = host.siblings[cpu] & host.online
         drawn |= threads
-        core, duty = f"[{'|'.join(map(str, sorted(threads)))}]", _duty(threads, wish, host)
+        core = f"[{'|'.join(map(str, sorted(threads)))}]"
+        duty = _duty(threads, wish, host) + _kind(node, cpu, host)
         if groups and groups[-1][0] == duty:
             groups[-1][1].append(core)
         else:
@@ -71,6 +73,14 @@ def _cores(node: Node, wish: Wish, host: Host) -> Iterator[str]:
     width = max((len(cores) for cores, _ in lines), default=0)
     for cores, duty in lines:
         yield f"{cores:{width}}  {duty}".rstrip()
+
+
+def _kind(node: Node, cpu: int, host: Host) -> str:
+    """Return what tells a core from the others of its node: its L3 cache, if the node has several; an E core."""
+    domain = l3_of(host, cpu)
+    shares = f", L3 of {format_cpus(domain)}" if domain and not node.cpus & host.online <= domain else ""
+    efficient = ", E core" if cpu in host.efficient else ""
+    return f"{shares}{efficient}"
 
 
 def _duty(threads: frozenset[int], wish: Wish, host: Host) -> str:
@@ -154,3 +164,5 @@ def _derived(wish: Wish, host: Host) -> Iterator[str]:
     for parameter in derived["kernel_cmdline"] or ["nothing of wirebook's"]:
         yield f"{heading:19}  {parameter}"
         heading = ""
+    for sentence in warnings(wish, host):
+        yield f"warning              {sentence}"

@@ -276,6 +276,23 @@ def test_a_value_is_written_where_it_is_off_and_noted(host: Host) -> None:
     assert not host.write({}, values=values)["changed"]
 
 
+@pytest.mark.parametrize("name", ["/proc/sys/vm/compact_memory", "closed"])
+def test_a_value_that_the_kernel_lets_nobody_read_is_left_out(host: Host, name: str) -> None:
+    """As all of debugfs with Secure Boot. compact_memory is for writing only."""
+    closed = Path(name) if name.startswith("/") else host.root / name
+    if name == "closed":
+        closed.symlink_to("/proc/sys/vm/compact_memory")
+    (host.root / "open").write_text("1\n")
+    result = host.write({}, values={str(closed): "0", "open": "2"})
+    assert "failed" not in result, result
+    assert result["changed_values"] == [str(host.root / "open")]
+
+
+def test_a_value_that_cannot_be_read_for_another_reason_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(values.ValueRefusedError, match=r"The kernel doesn't tell .* \(Is a directory\): look at dmesg"):
+        values.running_value(tmp_path)
+
+
 def test_a_value_that_only_the_next_boot_sets_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def busy(*_: object) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))

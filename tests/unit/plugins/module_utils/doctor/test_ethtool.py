@@ -174,14 +174,58 @@ def test_private_flags(nic: Nic, flags: str, found: dict[str, bool]) -> None:
         pytest.param(
             "RX:\t\t8\nTX:\t\t8\nOther:\t\tn/a\nCombined:\tn/a\n"
             "Current hardware settings:\nRX:\t\t8\nTX:\t\t8\nOther:\t\tn/a\nCombined:\tn/a\n",
-            {},
+            {"channels": Setting(8, 8)},
             id="channels of one direction only",
+        ),
+        pytest.param(
+            "RX:\t\t4\nTX:\t\t4\nOther:\t\tn/a\nCombined:\tn/a\n"
+            "Current hardware settings:\nRX:\t\t4\nTX:\t\t1\nOther:\t\tn/a\nCombined:\tn/a\n",
+            {"channels": Setting(4, 4)},
+            id="tg3",
+        ),
+        pytest.param(
+            "RX:\t\t128\nTX:\t\t32\nOther:\t\t0\nCombined:\t0\n"
+            "Current hardware settings:\nRX:\t\t8\nTX:\t\t8\nOther:\t\t0\nCombined:\t0\n",
+            {"channels": Setting(8, 128)},
+            id="mlx4",
+        ),
+        pytest.param(
+            "RX:\t\t37\nTX:\t\t37\nOther:\t\tn/a\nCombined:\t74\n"
+            "Current hardware settings:\nRX:\t\t3\nTX:\t\t0\nOther:\t\tn/a\nCombined:\t1\n",
+            {"channels": Setting(4, 74)},
+            id="bnxt, both kinds at once",
+        ),
+        pytest.param(
+            "RX:\t\tn/a\nTX:\t\tn/a\nOther:\t\tn/a\nCombined:\tn/a\n"
+            "Current hardware settings:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\tn/a\nCombined:\tn/a\n",
+            {},
+            id="none",
         ),
     ],
 )
 def test_channels(nic: Nic, text: str, found: dict[str, Setting]) -> None:
     host = nic.says("-l", f"Channel parameters for eth4:\nPre-set maximums:\n{text}")
     assert ethtool.settings(host, "eth4") == found
+
+
+@pytest.mark.parametrize(
+    ("most", "now", "words"),
+    [
+        ((0, 0, 8), (0, 0, 4), "combined 1"),
+        ((16, 16, 16), (0, 0, 16), "combined 1"),
+        ((37, 37, 74), (3, 0, 1), "combined 1 rx 0"),
+        ((37, 37, 74), (3, 2, 1), "combined 1 rx 0 tx 0"),
+        ((4, 4, 0), (4, 1, 0), "rx 1 tx 1"),
+        ((4, 0, 0), (4, 0, 0), "rx 1"),
+    ],
+)
+def test_what_changes_the_channels(nic: Nic, most: tuple[int, ...], now: tuple[int, ...], words: str) -> None:
+    def lines(counts: tuple[int, ...]) -> str:
+        return "".join(f"{name}:\t\t{n}\n" for name, n in zip(("RX", "TX", "Combined"), counts, strict=True))
+
+    text = f"Pre-set maximums:\n{lines(most)}Current hardware settings:\n{lines(now)}"
+    host = nic.says("-l", f"Channel parameters for eth4:\n{text}")
+    assert ethtool.channel_words(host, "eth4", 1) == words.split()
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,32 @@ def test_what_the_nic_cannot_do_is_not_run(nic: Tree, setting: str, want: Any, r
     assert (nic.only()["status"], nic.only()["reason"]) == ("NOT-RUN", reason)
 
 
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [("-g", "rx-ring"), ("-c", "rx-usecs"), ("-l", "channels"), ("-x", "rss-queues"), ("--json -a", "rx-pause"),
+     ("--json -k", "generic-receive-offload"), ("--show-priv-flags", "flag legacy-rx"), ("-T", "rx-timestamps")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("netlink error: Operation not supported", "the driver igb of enp0s4 has no {}"),
+        (
+            "netlink error: Device or resource busy",
+            "'ethtool {} enp0s4' failed: netlink error: Device or resource busy",
+        ),
+    ],
+)
+def test_a_command_that_failed_is_no_missing_feature(
+    nic: Tree, option: str, setting: str, said: str, reason: str
+) -> None:
+    script = (nic.root / "bin/ethtool").read_text().replace('case "$*" in\n', f'case "$*" in\n"{option} enp0s4") '
+                                                            f'echo "{said}" >&2; exit 75 ;;\n')  # fmt: skip
+    nic.install("ethtool", script.partition("\n")[2])
+    nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:04.0", "setting": setting, "want": 1})
+    told = option if "busy" in said else setting
+    assert (nic.only()["status"], nic.only()["reason"]) == ("NOT-RUN", reason.format(told))
+
+
 def test_a_nic_that_stamps_only_ptp_frames_is_not_asked_for_more(nic: Tree) -> None:
     nic.write(f"/prints/{list(PRINTS).index('-T')}", "Hardware Receive Filter Modes:\n\tnone\n\tptpv2-event\n")
     nic.desire({"name": "n", "probe": "nic", "pci": "0000:00:04.0", "setting": "rx-timestamps", "want": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -93,11 +94,23 @@ def refuse_writes(monkeypatch: pytest.MonkeyPatch, folder: str, error: OSError) 
     monkeypatch.setattr(Path, "write_text", refuse)
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), PermissionError(1, "Operation not permitted")])
-def test_what_the_kernel_refuses_is_kept_for_node_doctor_and_a_dry_run_is_silent(
-    irqs: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: OSError
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EINVAL, errno.EBUSY, errno.EPERM])
+def test_an_interrupt_that_finds_no_place_is_not_taken_for_one_that_the_kernel_manages(
+    irqs: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: Captured, number: int
 ) -> None:
-    refuse_writes(monkeypatch, "24", error)
+    """Such as one for which its CPU has no vector left."""
+    refuse_writes(monkeypatch, "24", OSError(number, os.strerror(number)))
+    assert run("apply") == 0
+    assert json.loads(irqs.read("/run/wirebook-affinity/refused.json")) == []
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("interrupt 24 ")]
+    assert line.endswith(f": {os.strerror(number)}")
+    assert " stays on " in line
+
+
+def test_what_the_kernel_manages_is_kept_for_node_doctor_and_a_dry_run_is_silent(
+    irqs: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    refuse_writes(monkeypatch, "24", OSError(errno.EIO, "Input/output error"))
     assert run("apply") == 0
     assert json.loads(irqs.read("/run/wirebook-affinity/refused.json")) == [24]
     assert "interrupt 24" not in capsys.readouterr().out
@@ -141,6 +154,23 @@ class TestKernelThreads:
         assert run("apply", "--check") == 0
         assert moved == {}
         assert "kernel thread kworker/u8:1: 0-2 -> 0-1\n" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("number", [errno.EBUSY, errno.EINVAL])
+    def test_one_that_cannot_be_moved_is_told_and_the_others_are_moved(
+        self, moved: dict[int, set[int]], monkeypatch: pytest.MonkeyPatch, capsys: Captured, number: int
+    ) -> None:
+        where = {7: {0, 1, 2}, 8: {2}, 9: {2}, 10: {3}}
+
+        def move(pid: int, cpus: set[int]) -> None:
+            if pid == 7:
+                raise OSError(number, os.strerror(number))
+            moved[pid] = cpus
+
+        monkeypatch.setattr(os, "sched_getaffinity", where.get)
+        monkeypatch.setattr(os, "sched_setaffinity", move)
+        assert run("apply") == 0
+        assert moved == {10: {0, 1}}
+        assert f"kernel thread kworker/u8:1 stays on 0-2: {os.strerror(number)}\n" in capsys.readouterr().out
 
     def test_one_that_ended_meanwhile_is_passed_over(
         self, moved: dict[int, set[int]], monkeypatch: pytest.MonkeyPatch

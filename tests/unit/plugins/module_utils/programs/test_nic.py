@@ -28,6 +28,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, S
     (tmp_path / "sys/class/net/eth4").mkdir(parents=True)
     (tmp_path / "sys/class/net/eth4/flags").write_text("0x1003\n")
     monkeypatch.setattr(ethtool, "settings", lambda *_: found)
+    monkeypatch.setattr(ethtool, "channel_words", lambda _host, _name, count: ["combined", str(count)])
     rules = {7: ("udp4", "any", 1, 0), 8: ("udp4", "239.192.7.2", 17001, 3)}
     monkeypatch.setattr(ethtool, "flow_rules", lambda *_: rules)
     whole = {"name": "eth4", "settings": {}, "values": {}, "flow_rules": []} | wanted
@@ -198,6 +199,31 @@ def test_a_nic_that_is_not_there_is_told_and_the_others_are_set(
     assert run("apply") == 1
     assert "0000:00:04.0" in capsys.readouterr().err
     assert host.calls() == ["ip link set eth8 up"]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_channel_that_irdma_holds_is_told_with_what_to_do(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loaded: bool
+) -> None:
+    wanted = {"name": "eth4", "settings": {"channels": 1}, "values": {}, "flow_rules": []}
+    host.write("/etc/wirebook/nic.json", json.dumps({"0000:00:04.0": wanted}))
+    host.path("/sys/bus/pci/devices/0000:00:04.0/net/eth4").mkdir(parents=True)
+    host.write("/sys/class/net/eth4/flags", "0x1003\n")
+    if loaded:
+        host.path("/sys/module/irdma").mkdir(parents=True)
+    counts = "RX: n/a\\nTX: n/a\\nCombined: 32\\n"
+    host.install(
+        "ethtool",
+        f"""case "$1" in
+-l) printf 'Pre-set maximums:\\n{counts}Current hardware settings:\\n{counts}' ;;
+-L) echo 'netlink error: Device or resource busy' >&2; exit 75 ;;
+*) echo 'netlink error: Operation not supported' >&2; exit 75 ;;
+esac""",
+    )
+    assert run("apply") == 1
+    said = capsys.readouterr().err
+    assert "`ethtool -L eth4 combined 1`: netlink error: Device or resource busy" in said
+    assert ("add module_blacklist=irdma to kernel_cmdline_extra" in said) is loaded
 
 
 def test_a_link_without_a_cable_is_not_waited_for_for_ever(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -406,6 +406,59 @@ class TestOtherOwners:
         assert Plan(root).derived()["clock_rivals"] == []
 
 
+class TestCachesAndCores:
+    """A socket of two caches with four CPUs each, as EPYC's core complexes; and one with E cores."""
+
+    @pytest.fixture
+    def root(self, host_files: HostFiles) -> Path:
+        root = host_files(nodes=("0-7",))
+        for cpu in range(8):
+            domain = "0-3" if cpu < 4 else "4-7"
+            for index, (level, shared) in enumerate((("1", str(cpu)), ("2", str(cpu)), ("3", domain))):
+                write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index{index}/level", f"{level}\n")
+                write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index{index}/shared_cpu_list", f"{shared}\n")
+        return root
+
+    def warned(self, root: Path, isolated: str, **services: int) -> list[str]:
+        placed = [{"name": name.replace("_", "-"), "cpu": cpu} for name, cpu in services.items()]
+        lines = Plan(root, isolated_cpus=isolated, services=placed).drawn()
+        return [line.removeprefix("warning").strip() for line in lines if line.startswith("warning")]
+
+    def test_caches_are_drawn(self, root: Path) -> None:
+        assert read_host(root)["l3"] == ["0-3", "4-7"]
+        lines = Plan(root, isolated_cpus="4-7", services=[{"name": "book", "cpu": 4}]).drawn()
+        assert any("[0] [1] [2] [3]  housekeeping, interrupts, L3 of 0-3" in line for line in lines)
+        assert any("[4]" in line and "isolated: book on 4, L3 of 4-7" in line for line in lines)
+
+    def test_a_cache_of_their_own_is_right(self, root: Path) -> None:
+        assert self.warned(root, "4-7", book=4, feed_a=5) == []
+
+    def test_feed_and_book_in_different_caches_are_warned_of(self, root: Path) -> None:
+        first, *_ = self.warned(root, "2-3,6-7", book=2, feed_a=6)
+        assert first == "feed-a on CPU 6 and book on CPU 2 share no L3 cache: packets go through memory."
+
+    def test_housekeeping_in_the_books_cache_is_warned_of(self, root: Path) -> None:
+        assert self.warned(root, "6-7", book=6, feed_a=7) == [
+            "book on CPU 6, feed-a on CPU 7: housekeeping CPU 4-5 shares the L3 cache, and pushes books out of it."
+        ]
+
+    def test_one_cache_for_all_leaves_no_choice(self, root: Path) -> None:
+        for cpu in range(8):
+            write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index2/shared_cpu_list", "0-7\n")
+        assert self.warned(root, "6-7", book=6, feed_a=7) == []
+
+    def test_an_e_core_is_drawn_and_warned_of(self, host_files: HostFiles) -> None:
+        root = host_files(nodes=("0-7",))
+        write(root / "sys/devices/cpu_core/cpus", "0-3\n")
+        write(root / "sys/devices/cpu_atom/cpus", "4-7\n")
+        assert self.warned(root, "2-3,6", book=6, feed_a=2) == [
+            "book on CPU 6: an E core, which is slower than the P cores 0-3."
+        ]
+        assert self.warned(root, "2-3", book=2, feed_a=3) == []
+        lines = Plan(root, isolated_cpus="6", services=[{"name": "book", "cpu": 6}]).drawn()
+        assert any("isolated: book on 6, E core" in line for line in lines)
+
+
 def test_another_architecture_is_refused_first(host_files: HostFiles) -> None:
     facts = read_host(host_files(iommu_table="IORT")) | {"arch": "aarch64"}
     wish = Plan(host_files()).wish
