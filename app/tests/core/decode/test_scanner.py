@@ -192,6 +192,23 @@ def test_both_agree_on_levels_that_are_laid_out_alike(
     both(bytes(raw), instrument)
 
 
+@pytest.mark.parametrize("decimals", [0, 2, 8])
+def test_a_number_too_long_for_a_layout_is_right_each_time(decimals: int) -> None:
+    """Also where its layout takes the place of one that was learnt, and in the middle of levels that fit that."""
+    instrument = Instrument(7, "BTCUSDT", decimals, decimals)
+    point = "." if decimals else ""
+    long = f"{'12345678901234567'[: 17 - decimals]}{point}{'123456789'[:decimals]}"
+    short = f"17{point}{'25000000'[:decimals]}"
+    scanner, batch = BinanceScanner([instrument]), Batch(64)
+    wanted = [int(text.replace(".", "")) for text in (short, long, short, long, long, short)]
+    for number in range(1, 20):
+        batch.clear()
+        levels = " ".join(f"{text}:{text}" for text in (short, long, short, long, long, short))
+        assert scanner.scan(event(number, number, levels, levels), batch, 1)
+        assert [int(record["price"]) for record in batch.array] == wanted * 2
+        assert [int(record["quantity"]) for record in batch.array] == wanted * 2
+
+
 @pytest.mark.parametrize("decimals", range(19))
 def test_both_agree_on_every_length_of_a_number(decimals: int) -> None:
     """Six levels each, so that all but the first are read by their layout, if they can be."""

@@ -153,8 +153,11 @@ static inline int wb_learn(wb_shape *shape, const char *at, int length, int pric
     }
     shape->quantity = (int) (strchr(at + 2, '"') - at) + 3;
     if (!wb_learn_number(shape, at, 2, price_decimals, shape->price_order)
-        || !wb_learn_number(shape, at, shape->quantity, quantity_decimals, shape->quantity_order))
+        || !wb_learn_number(shape, at, shape->quantity, quantity_decimals, shape->quantity_order)) {
+        /* Half learnt it would be found again by its quotes and points, and give the numbers of another shape. */
+        shape->quotes = shape->low[0] = shape->span[0] = 0;
         return 0;
+    }
     shape->price_decimals = price_decimals;
     shape->quantity_decimals = quantity_decimals;
     shape->length = length;
