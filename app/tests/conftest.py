@@ -14,3 +14,9 @@ def spot_capture() -> Path:
     if not path.exists():
         pytest.skip("the recorded traffic ../shared/captures is not here")
     return path
+
+
+@pytest.fixture
+def keeps_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a feed within this very process, which other tests need with all its rights: it gives none up."""
+    monkeypatch.setattr("wirebook.capabilities.drop", lambda *_names: None)

@@ -27,6 +27,9 @@ from .support import Sent, until
 INSTRUMENTS, BOOKS = "/api/v3/exchangeInfo", "/api/v3/depth"
 
 
+pytestmark = pytest.mark.usefixtures("keeps_capabilities")
+
+
 class Watched:
     """A feed that runs, what it sends, and its requests as (seconds, path)."""
 

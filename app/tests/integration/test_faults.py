@@ -70,6 +70,7 @@ def test_a_wrong_checksum_makes_its_book_stale_and_is_mended(tmp_path: Path) -> 
     assert states[-3:] == [State.LIVE, State.STALE, State.LIVE]
 
 
+@pytest.mark.usefixtures("keeps_capabilities")
 def test_thirty_disconnects_at_random_points_of_a_replay(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spot_capture: Path
 ) -> None:
