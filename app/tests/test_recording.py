@@ -1,8 +1,11 @@
 """Recording: what goes in can be read back, in files of the wanted size; and it never holds up the feed."""
 
+import logging
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,4 +147,99 @@ def test_the_connection_is_marked_where_it_changes(tmp_path: Path) -> None:
         traffic.Mark("connected", 1, {"symbols": ["A"]}), b"a",
         traffic.Mark("connected", 2, {"symbols": ["B"]}), b"b",
         traffic.Mark("connection", 1, {}), b"a",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB, of which all but some pages are taken by the file `other`."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can't be mounted here: that takes root")
+    (disk / "other").write_bytes(bytes(960 << 10))
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_costs_what_does_not_fit_and_no_more(small_disk: Path) -> None:
+    """What was written stays whole; it goes on when there is room, and counts what is missing."""
+    now = [1_700_000_000.0]
+    files = Files(small_disk, "venue", 1 << 30, 60, lambda: now[0])
+    lines = [(n, os.urandom(25_000).hex().encode()) for n in range(400)]
+
+    def write(numbers: range) -> None:
+        for n in numbers:
+            files.write(b"%d %b\n" % lines[n])
+        now[0] += 6
+        files.tick()
+
+    write(range(1))
+    assert (files.trouble, files.lost) == ("", 0)
+    write(range(1, 11))
+    assert files.trouble == "No space left on device"
+    assert everything_but(small_disk, "other") == lines[:1]
+    write(range(11, 200))  # 9 MB, of which 4 may wait
+    assert 80 < files.lost < 130
+    (small_disk / "other").unlink()
+    (small_disk / "roomy").mkdir()
+    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+    files.tick()
+    assert files.trouble == ""
+    write(range(200, 210))
+    files.close()
+    got = everything_but(small_disk, "other")
+    assert len(got) == 210 - files.lost
+    assert got[:1] + got[-10:] == lines[:1] + lines[200:210]
+    assert [path.suffix for path in small_disk.glob("venue*")] == [".zst"]
+
+
+def test_a_disk_that_stays_full_leaves_whole_files_or_none(small_disk: Path) -> None:
+    (small_disk / "more").write_bytes(bytes(60 << 10))
+    files = Files(small_disk, "venue", 1 << 30, 60)
+    for n in range(10):
+        files.write(b"%d %b\n" % (n, os.urandom(25_000).hex().encode()))
+    files.close()
+    assert files.lost == 10
+    assert list(small_disk.glob("venue*")) == []
+
+
+def test_the_feed_says_that_the_disk_is_full_and_goes_on(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    recorder = Recorder(small_disk, "venue", 64, 60, CPUS)
+
+    def until(word: str, first: int) -> int:
+        """Give it 0.5 MB every tenth of a second until it says so."""
+        deadline = time.monotonic() + 60
+        while word not in caplog.text:
+            assert time.monotonic() < deadline, caplog.text
+            for _ in range(10):
+                recorder.write(first, os.urandom(25_000).hex().encode())
+                first += 1
+            recorder.flush()
+            time.sleep(0.1)
+        return first
+
+    sent = until("No space left on device", 0)
+    while recorder.dropped == 0:
+        sent = until("No space left on device", sent)
+        recorder.write(sent, os.urandom(25_000).hex().encode())
+        sent += 1
+        recorder.flush()
+        time.sleep(0.01)
+    subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
+    sent = until("goes on", sent)
+    recorder.close()
+    got = everything_but(small_disk, "other")
+    assert len(got) == sent - recorder.dropped
+    assert got[-1][0] == sent - 1
+    assert caplog.text.count("can't record to") == 1
+    assert "slower than the feed" not in caplog.text
+
+
+def everything_but(directory: Path, other: str) -> list[tuple[int, bytes]]:
+    return [
+        entry for path in sorted(directory.iterdir()) if path.is_file() and path.name != other
+        for entry in capture.read(path)
     ]  # fmt: skip
