@@ -299,6 +299,22 @@ def test_fewer_levels_are_the_best_ones_after_every_message(name: str, depth: in
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
+@pytest.mark.parametrize("name", ["binance", "binance-usdm"])
+def test_a_stream_of_a_short_book_is_the_best_levels(name: str) -> None:
+    exchange = exchange_of(name, {"AUSDT": Scale(2, 5)})
+    exchange.books = BOOKS
+    subscription = exchange.connect("/ws/ausdt@depth5@100ms")
+    assert subscription is not None
+    raw = exchange.encode(Depth("AUSDT", 6, 7, None, 0, [("9.00", "1")], []), BOOKS["AUSDT"])
+    told = orjson.loads(exchange.deliver(subscription, raw, "AUSDT") or b"")
+    bids, asks = [["10.00", "2"], ["9.00", "1"]], [["11.00", "3"], ["12.00", "4"]]
+    if name == "binance":
+        assert told == {"lastUpdateId": 7, "bids": bids, "asks": asks}
+    else:
+        assert (told["e"], told["u"], told["b"], told["a"]) == ("depthUpdate", 7, bids, asks)
+    assert exchange.deliver(subscription, raw.replace(b"ausdt@depth", b"busdt@depth"), "BUSDT") is None
+
+
 @pytest.mark.parametrize("path", ["/public/stream", "/public/ws/ausdt@depth", "/market/stream", "/stream"])
 def test_usdm_streams_by_their_routed_paths(path: str) -> None:
     assert exchange_of("binance-usdm", {}).connect(path) is not None

@@ -14,6 +14,8 @@ from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
 _STREAM = b'{"stream":"'
+_PARTIAL = (5, 10, 20)
+"""Levels that the streams of whole, short books have."""
 _ORDER_TYPES = ["LIMIT", "MARKET"]
 _LIMITS = {
     False: [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}],
@@ -114,18 +116,33 @@ class BinanceExchange(Exchange):
         }  # fmt: skip
         return orjson.dumps({"stream": f"{name}@depth@100ms", "data": data})
 
-    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None = None) -> bytes | None:  # noqa: ARG002
+    def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None = None) -> bytes | None:
         """What a subscriber is sent of a combined stream's message; None if it isn't subscribed to it."""
         end = raw.find(b'"', len(_STREAM))
         if not raw.startswith(_STREAM):
             return None
         wanted = {_unpaced(stream): stream for stream in subscription.streams}
-        stream = wanted.get(_unpaced(raw[len(_STREAM) : end].decode()))
+        name = _unpaced(raw[len(_STREAM) : end].decode())
+        stream = wanted.get(name)
+        data = raw[raw.index(b'"data":', end) + 7 : -1]
+        if stream is None and name.endswith("@depth") and instrument is not None:
+            levels = next((each for each in _PARTIAL if f"{name}{each}" in wanted), None)
+            if levels is not None:
+                stream = wanted[f"{name}{levels}"]
+                data = self._partial(instrument, data, levels)
         if stream is None:
             return None
         if not subscription.wrapped:
-            return raw[raw.index(b'"data":', end) + 7 : -1]
-        return _STREAM + stream.encode() + raw[end:]  # by the name that it was asked for
+            return data
+        return b'%b%b","data":%b}' % (_STREAM, stream.encode(), data)  # by the name that it was asked for
+
+    def _partial(self, instrument: str, event: bytes, most: int) -> bytes:
+        """The message of a partial book depth stream: the best levels as they are after an event."""
+        book = self.books[instrument]
+        bids, asks = book.levels(most)
+        if self._futures:
+            return orjson.dumps({**orjson.loads(event), "b": bids, "a": asks})
+        return orjson.dumps({"lastUpdateId": self.told_id(instrument, book.last), "bids": bids, "asks": asks})
 
     def notice(self, subscription: Subscription) -> bytes:
         """The event that announces the end of all connections."""

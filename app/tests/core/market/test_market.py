@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -243,6 +244,39 @@ def test_there_is_one_writer(path: Path) -> None:
     with pytest.raises(UserError, match="another wirebook book writes"):
         MarketWriter(path, 4)
     del first
+    MarketWriter(path, 4)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can't be mounted here: that takes root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_without_room_nothing_is_left_behind(small_disk: Path) -> None:
+    with pytest.raises(UserError, match=r"no room for the market cache .*: No space left on device; make room"):
+        MarketWriter(small_disk / "market", 2048)
+    assert list(small_disk.iterdir()) == []
+    MarketWriter(small_disk / "market", 4)
+
+
+def test_without_room_for_another_size_the_market_that_is_there_stays(small_disk: Path) -> None:
+    path = small_disk / "market"
+    writer = MarketWriter(path, 4)
+    view = MarketView(path)
+    inode = path.stat().st_ino
+    del writer
+    with pytest.raises(UserError, match="No space left on device"):
+        MarketWriter(path, 2048)
+    assert [entry.name for entry in small_disk.iterdir()] == ["market"]
+    assert path.stat().st_ino == inode
+    assert len(view.array) == len(MarketView(path).array) == 4
     MarketWriter(path, 4)
 
 

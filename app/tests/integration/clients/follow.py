@@ -120,11 +120,63 @@ async def python_binance(venue: str, websocket: str, rest: str, name: str) -> As
         await client.close_connection()
 
 
+async def nautilus(venue: str, websocket: str, rest: str, name: str) -> AsyncIterator[tuple[Any, Any]]:
+    """nautilus_trader's data client of the venue and the book that its data engine keeps of the deltas."""
+    from importlib import import_module
+
+    from nautilus_trader.config import ActorConfig, InstrumentProviderConfig, LoggingConfig, TradingNodeConfig
+    from nautilus_trader.common.actor import Actor
+    from nautilus_trader.live.node import TradingNode
+    from nautilus_trader.model.enums import BookType
+    from nautilus_trader.model.identifiers import InstrumentId
+
+    kind = {"binance": "Binance", "okx": "OKX", "kraken": "Kraken"}[venue]
+    addresses = {
+        "binance": {"base_url_http": rest, "base_url_ws": websocket},
+        # it wants a key even for public data, and signs its requests, which nobody checks
+        "okx": {
+            "base_url_http": rest, "base_url_ws": f"{websocket}/ws/v5/public",
+            "api_key": "sim", "api_secret": "sim", "api_passphrase": "sim",
+        },
+        "kraken": {"base_url_http_spot": rest, "base_url_ws_spot": f"{websocket}/v2"},
+    }[venue]
+    adapter = import_module(f"nautilus_trader.adapters.{venue}")
+    provider = InstrumentProviderConfig(load_all=True)
+    config = getattr(adapter, f"{kind}DataClientConfig")(instrument_provider=provider, **addresses)
+    queue: asyncio.Queue[tuple[Any, Any]] = asyncio.Queue()
+    instrument = InstrumentId.from_str(f"{name}.{kind.upper()}")
+
+    class Watcher(Actor):  # type: ignore[misc]
+        def on_start(self) -> None:
+            self.subscribe_order_book_deltas(instrument, book_type=BookType.L2_MBP, managed=True)
+
+        def on_order_book_deltas(self, _deltas: Any) -> None:
+            book = self.cache.order_book(instrument)
+            if book is not None and book.best_bid_price() is not None and book.best_ask_price() is not None:
+                bid = (book.best_bid_price(), book.best_bid_size())
+                queue.put_nowait((bid, (book.best_ask_price(), book.best_ask_size())))
+
+    node = TradingNode(
+        TradingNodeConfig(
+            logging=LoggingConfig(log_level="ERROR"), data_clients={kind.upper(): config}, timeout_connection=20.0
+        )
+    )
+    node.trader.add_actor(Watcher(ActorConfig()))
+    node.add_data_client_factory(kind.upper(), getattr(adapter, f"{kind}LiveDataClientFactory"))
+    node.build()
+    running = asyncio.ensure_future(node.run_async())
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        running.cancel()
+
+
 async def main() -> None:
     """Follow one book with one client."""
     client, venue, websocket, rest, name, updates = sys.argv[1:]
     left = int(updates)
-    follow = {"ccxt": ccxt, "cryptofeed": cryptofeed, "python-binance": python_binance}[client]
+    follow = {"ccxt": ccxt, "cryptofeed": cryptofeed, "nautilus": nautilus, "python-binance": python_binance}[client]
     async for bid, ask in follow(venue, websocket, rest, name):
         print(json.dumps({"bid": [str(part) for part in bid], "ask": [str(part) for part in ask]}), flush=True)
         left -= 1

@@ -39,7 +39,6 @@ cdef class MarketWriter:
         self.symbols = symbols
         self.mapped = length_for(symbols)
         self._open(str(path))
-        os.posix_fallocate(self.fd, 0, self.mapped)  # a full tmpfs is an error here, not a SIGBUS later
         cdef void* address = c_mmap(NULL, self.mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, self.fd, 0)
         if address == MAP_FAILED:
             raise MemoryError(f"can't map {path}")
@@ -82,18 +81,38 @@ cdef class MarketWriter:
         length = os.fstat(self.fd).st_size
         head = os.pread(self.fd, HEADER_BYTES, 0)
         if not head.strip(b"\0"):  # new, or of a writer that was killed before it said what the file is
+            self._reserve(path, path if length == 0 else None)
             return
         if len(head) < HEADER_BYTES or head[:8] != MAGIC[:8]:
             raise UserError(f"{path} exists and is no market cache: remove it, or set another market.path")
         old.header = <MarketHeader*> <char*> head
         if header_fault(old.header, length) is None and old.header.records == self.symbols:
+            self._reserve(path, None)
             return
-        # Readers may have the old file mapped: it must not change its size under them.
+        # Readers may have the old file mapped: it must not change its size under them. It is kept until there is room.
         fresh = f"{path}.{os.getpid()}"
-        os.close(self.fd)
-        self.fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rename(fresh, path)
+        old_fd, self.fd = self.fd, -1
+        try:
+            self.fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._reserve(path, fresh)
+            os.rename(fresh, path)
+        except OSError as error:
+            raise UserError(f"can't write the market cache {fresh}: {error.strerror}; set market.path") from None
+        finally:
+            os.close(old_fd)
+
+    def _reserve(self, str path, str made):
+        """Take room for all of the file: a full tmpfs is an error here, not a SIGBUS later. `made`: remove it then."""
+        try:
+            os.posix_fallocate(self.fd, 0, self.mapped)
+        except OSError as error:
+            if made is not None:
+                os.unlink(made)
+            raise UserError(
+                f"there is no room for the market cache {path}, {self.mapped / (1 << 20):.1f} MB: {error.strerror};"
+                " make room there, or set market.path or fewer book.symbols"
+            ) from None
 
     cdef void reset(self, MarketRecord* record) noexcept nogil:
         # A writer that was killed in the middle left an odd sequence.
