@@ -241,5 +241,5 @@ def test_the_feed_says_that_the_disk_is_full_and_goes_on(small_disk: Path, caplo
 def everything_but(directory: Path, other: str) -> list[tuple[int, bytes]]:
     return [
         entry for path in sorted(directory.iterdir()) if path.is_file() and path.name != other
-        for entry in capture.read(path)
+        for entry in traffic.read(path)
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from wirebook.sim.exchange import Books, InBand, Subscription, assets, query_of, step
+from wirebook.sim.exchange import Books, InBand, Subscription, assets, query_of, shortest, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.sim.window import Window
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
@@ -139,6 +139,7 @@ class BybitExchange(InBand):
         self, kind: str, name: str, number: int, exchange_ns: int, bids: Levels, asks: Levels, depth: int = _DEPTH
     ) -> bytes:
         milliseconds = exchange_ns // 1_000_000
+        bids, asks = ([[price, shortest(quantity)] for price, quantity, *_ in side] for side in (bids, asks))
         return orjson.dumps(
             {
                 "topic": f"orderbook.{depth}.{name}",

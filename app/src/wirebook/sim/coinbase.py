@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import orjson
 
-from wirebook.sim.exchange import Books, InBand, Subscription, step
+from wirebook.sim.exchange import Books, InBand, Subscription, shortest, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import Depth, Levels, Scale, Ticker
 
@@ -141,7 +141,7 @@ def _message(channel: str, events: list[dict[str, object]]) -> bytes:
 
 def _event(kind: str, name: str, bids: Levels, asks: Levels) -> dict[str, object]:
     updates = [
-        {"side": side, "event_time": _now(), "price_level": price, "new_quantity": quantity}
+        {"side": side, "event_time": _now(), "price_level": price, "new_quantity": shortest(quantity)}
         for side, levels in (("bid", bids), ("offer", asks))
         for price, quantity in levels
     ]

@@ -208,6 +208,11 @@ def assets(name: str) -> tuple[str, str]:
     return pair[:-3] or pair, pair[-3:]
 
 
+def shortest(quantity: str) -> str:
+    """A quantity as venues write it that tell a deleted level by "0", without decimals."""
+    return quantity if float(quantity) else "0"
+
+
 def step(decimals: int) -> str:
     """The smallest step of a number with so many decimals, as text."""
     return f"{10**-decimals:.{max(decimals, 1)}f}"

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import orjson
 
-from wirebook.sim.exchange import Books, InBand, Subscription, query_of, step
+from wirebook.sim.exchange import Books, InBand, Subscription, query_of, shortest, step
 from wirebook.sim.reference import ReferenceBook
 from wirebook.venues.base import UNNUMBERED, Depth, Levels, Ticker
 
@@ -122,7 +122,10 @@ class OkxExchange(InBand):
     def _message(
         self, action: str, name: str, exchange_ns: int, bids: Levels, asks: Levels, proof: dict[str, int]
     ) -> bytes:
-        sides = [[[price, quantity, "0", "1"] for price, quantity, *_ in side] for side in (bids, asks)]
+        sides = [
+            [[price, shortest(quantity), "0", "1" if float(quantity) else "0"] for price, quantity, *_ in side]
+            for side in (bids, asks)
+        ]
         data = {"asks": sides[1], "bids": sides[0], "ts": str(exchange_ns // 1_000_000), **proof}
         return orjson.dumps({"arg": {"channel": "books", "instId": name}, "action": action, "data": [data]})
 

@@ -124,8 +124,8 @@ async def nautilus(venue: str, websocket: str, rest: str, name: str) -> AsyncIte
     """nautilus_trader's data client of the venue and the book that its data engine keeps of the deltas."""
     from importlib import import_module
 
-    from nautilus_trader.config import ActorConfig, InstrumentProviderConfig, LoggingConfig, TradingNodeConfig
     from nautilus_trader.common.actor import Actor
+    from nautilus_trader.config import ActorConfig, InstrumentProviderConfig, LoggingConfig, TradingNodeConfig
     from nautilus_trader.live.node import TradingNode
     from nautilus_trader.model.enums import BookType
     from nautilus_trader.model.identifiers import InstrumentId
