@@ -140,8 +140,9 @@ def _message(channel: str, events: list[dict[str, object]]) -> bytes:
 
 
 def _event(kind: str, name: str, bids: Levels, asks: Levels) -> dict[str, object]:
+    now = _now()
     updates = [
-        {"side": side, "event_time": _now(), "price_level": price, "new_quantity": shortest(quantity)}
+        {"side": side, "event_time": now, "price_level": price, "new_quantity": shortest(quantity)}
         for side, levels in (("bid", bids), ("offer", asks))
         for price, quantity in levels
     ]
