@@ -111,6 +111,7 @@ def test_replay_prints_one_json_object(spot_capture: Path) -> None:
     report = json.loads(done.stdout)
     assert list(report) == [
         "messages",
+        "malformed",
         "updates",
         "snapshots",
         "gaps",
