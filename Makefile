@@ -135,7 +135,7 @@ unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.
 	@$(PYTEST) tests/unit
 	@$(PYTEST) tests/twin/test_recap.py
 
-integration: .venv/.requirements-test .venv/.wirebook ## the engine over real sockets
+integration: .venv/.requirements-test .cache/packages-test .venv/.wirebook ## the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
 
 # Python 3.13 by that name, or behind pyenv's shims.
@@ -204,7 +204,7 @@ QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
 PACKAGES_app := gcc libc6-dev python3-dev clang libbpf-dev libxdp-dev
-PACKAGES_test := shellcheck tshark podman runc mmdebstrap debian-archive-keyring
+PACKAGES_test := ethtool shellcheck tshark podman runc mmdebstrap debian-archive-keyring
 
 .cache/packages-%: Makefile | .cache
 	@tools/debian-packages "work with $*" $(PACKAGES_$*)
