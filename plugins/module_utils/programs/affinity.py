@@ -58,8 +58,8 @@ def planned() -> Plan:
 def move_interrupts(plan: Plan, *, check: bool) -> list[int]:
     """Move interrupts that are astray, and return those that the kernel manages itself.
 
-    It refuses those with EIO (kernel/irq/manage.c). Any other refusal is told, and node-doctor finds the interrupt
-    where it is: ENOSPC, where a CPU has no vector left for it.
+    It refuses those with EIO, newer ones such as Debian 13's 6.12 with EPERM (kernel/irq/proc.c). Any other refusal is
+    told, and node-doctor finds the interrupt where it is: ENOSPC, where a CPU has no vector left for it.
     """
     mask = at(f"{IRQ}/default_smp_affinity")
     before = mask.read_text().strip()
@@ -85,7 +85,7 @@ def move_interrupts(plan: Plan, *, check: bool) -> list[int]:
         except OSError as error:
             if error.errno == errno.EACCES:
                 raise
-            if error.errno == errno.EIO:
+            if error.errno in (errno.EIO, errno.EPERM):
                 refused.append(int(number))
             else:
                 tell(f"interrupt {number} stays on {format_cpus(may)}: {error.strerror}")
