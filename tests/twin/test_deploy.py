@@ -38,7 +38,7 @@ def test_deploy_boots_a_bare_host_on_trial_and_proves_it(twin: Twin, seconds: di
     bare_boot = twin.boot_id()
     run = twin.succeed("deploy")
     seconds["first"] = run.seconds
-    print(run.output[run.output.rindex("TASK [Show the knobs]") :])
+    print(run.output[run.output.rindex("TASK [node_doctor : Show the knobs]") :])
     assert twin.boot_id() != bare_boot
 
 
