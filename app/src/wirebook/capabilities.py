@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from pathlib import Path
 from typing import Final
+
+from wirebook.core.base.process import status
 
 _NUMBERS: Final = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_IPC_LOCK": 14, "CAP_BPF": 39}
 _VERSION_3: Final = 0x20080522
@@ -21,10 +22,7 @@ class _Data(ctypes.Structure):
 
 def has(name: str) -> bool:
     """Whether this process has the capability in effect."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _NUMBERS[name] & 1)
-    return False
+    return bool(int(status().get("CapEff", "0"), 16) >> _NUMBERS[name] & 1)
 
 
 def drop(*names: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from wirebook.core.books.books import State
 from wirebook.core.market.view import MarketView
 
-_GAUGES: Final = frozenset({"held", "lines_used", "lines_total"})
+_GAUGES: Final = frozenset({"held", "nodes_used", "nodes_total"})
 """What goes up and down, or stays; all other numbers only grow until the book process is started again."""
 
 

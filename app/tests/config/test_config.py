@@ -203,7 +203,7 @@ def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
 
 
 def test_a_feed_of_one_symbol_has_room_for_the_books_of_every_id() -> None:
-    assert Books(2048, Arena(Config().feed_arena_mb(1) << 20, "off")).counters()["lines_total"] > 10_000
+    assert Books(2048, Arena(Config().feed_arena_mb(1) << 20, "off")).counters()["nodes_total"] > 10_000
 
 
 def test_the_list_of_senders() -> None:

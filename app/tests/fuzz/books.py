@@ -149,5 +149,5 @@ def _live(dice: random.Random, count: int) -> Counter[str]:
         counted = Counter(engine.counters())
         faults = sum(engine.faults().values())
     assert faults == 0, "a packet was made wrong"
-    del counted["lines_total"], counted["lines_used"]
+    del counted["nodes_total"], counted["nodes_used"]
     return Counter({name: value for name, value in counted.items() if "line_" not in name} | {"given": count})

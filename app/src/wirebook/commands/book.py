@@ -13,7 +13,8 @@ from wirebook import capabilities, channels, status, transports
 from wirebook import config as configuration
 from wirebook.config import Config
 from wirebook.core.base import cpu
-from wirebook.core.base.memory import Arena, lock_memory, locked_bytes, status_bytes
+from wirebook.core.base.memory import Arena, lock_memory, locked_bytes
+from wirebook.core.base.process import status_bytes
 from wirebook.core.books.books import Books
 from wirebook.core.engine.engine import Engine, memory_bytes
 from wirebook.core.market.writer import MarketWriter

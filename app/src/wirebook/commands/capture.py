@@ -7,6 +7,7 @@ never sees them, nor does tcpdump: the book process copies them into shared memo
 from __future__ import annotations
 
 import argparse
+import logging
 import select
 import signal
 import socket
@@ -21,9 +22,12 @@ from typing import BinaryIO, Final, NamedTuple
 from wirebook import __version__, channels, pcap, status
 from wirebook import config as configuration
 from wirebook.config import Config
+from wirebook.core.transport import multicast
 from wirebook.core.transport.af_xdp.tap import TAP, TapReader
 from wirebook.core.transport.base import Endpoint
 from wirebook.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 _SO_TIMESTAMPNS: Final = 35
 _SO_RXQ_OVFL: Final = 40
@@ -132,20 +136,19 @@ def _by_sockets(config: Config) -> _Source:
 
 
 def _joined(address: Endpoint) -> socket.socket:
-    index = address.check()
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
     one.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     one.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
     one.setblocking(False)
     try:
-        one.bind((address.group, address.port))
-        member = struct.pack("@4s4si", socket.inet_aton(address.group), b"", index)
-        one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-    except OSError as error:
+        multicast.join(one, address, bind=True)
+    except UserError:
         one.close()
-        raise UserError(f"can't join {address.group}:{address.port}: {error.strerror}; is the interface up?") from None
+        raise
+    note = multicast.set_receive_buffer(one, _BUFFER_BYTES)
+    if note is not None:
+        _log.warning("%s:%d: %s", address.group, address.port, note)
     return one
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import resource
 import socket
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from wirebook import capabilities, channels
 from wirebook import config as configuration
 from wirebook.config import Config, Feed
 from wirebook.core import build_info
+from wirebook.core.base.process import status_bytes
 from wirebook.core.market.view import MarketView
 from wirebook.errors import UserError
 from wirebook.venues import get
@@ -123,9 +123,7 @@ def _held_hugepages(config: Config) -> int:
         view = MarketView(config.market.path)
     except UserError:
         return 0  # none has run here
-    status = _text(Path(f"/proc/{view.pid}/status")) if view.alive else ""
-    held = re.search(r"^HugetlbPages:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(held.group(1)) // _HUGEPAGE_KB if held else 0
+    return status_bytes("HugetlbPages", view.pid) // 1024 // _HUGEPAGE_KB if view.alive else 0
 
 
 def _transport(config: Config) -> Iterator[Result]:

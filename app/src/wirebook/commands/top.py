@@ -13,7 +13,7 @@ from wirebook import config as configuration
 from wirebook import status
 from wirebook.config import Config
 from wirebook.core.books.books import State
-from wirebook.core.market.latency import Stage
+from wirebook.core.market.latency import LONGEST_NS, Stage
 from wirebook.core.market.view import MarketView, Symbol, Top
 from wirebook.core.transport.base import Stamp
 from wirebook.core.wire.records import Reason
@@ -21,8 +21,6 @@ from wirebook.errors import UserError
 from wirebook.metrics import exposition
 
 _REFRESH_SECONDS: Final = 0.5
-_LONGEST_NS: Final = 2**41 - 1
-"""The end of a histogram's last bin, which holds all that is longer too (core/latency.pxd)."""
 
 _COLOURS: Final = {State.LIVE: "32", State.STALE: "31", State.EMPTY: "90"}
 _HEADING: Final = (
@@ -150,7 +148,7 @@ def _json_stage(stage: Stage) -> dict[str, int | None]:
 
 def _beyond(ns: int | None) -> bool:
     """Whether a percentile is past the histogram's end: no figure then, but old messages, or a wrong clock."""
-    return ns is not None and ns >= _LONGEST_NS
+    return ns is not None and ns >= LONGEST_NS
 
 
 def _stages(view: MarketView) -> list[str]:

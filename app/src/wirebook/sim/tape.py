@@ -219,7 +219,6 @@ class _Market:
         bid, ask = self._best
         return (bid, self._sides[0][bid]), (ask, self._sides[1][ask])
 
-
     def _text(self, price: int, quantity: int) -> tuple[str, str]:
         price_zeros, quantity_zeros = self._zeros
         return (

@@ -75,7 +75,7 @@ def test_any_updates_equal_the_model(arena_books: Books, levels: list[Level]) ->
     clear = Batch(1)
     clear.append(0, Kind.CLEAR)
     books.apply(clear)
-    assert books.counters()["lines_used"] == 0, "a cleared book gives back every line"
+    assert books.counters()["nodes_used"] == 0, "a cleared book gives back every line"
     for update_id, (kind, price, quantity) in enumerate(levels, 1):
         model.set(kind, price, quantity, update_id)
     apply(books, levels)
@@ -152,7 +152,7 @@ def test_ten_thousand_levels_a_side_and_back_to_none() -> None:
         batch.append(0, kind, update_id=10**6, price=price, quantity=quantity)
         books.apply(batch)
     assert books.top(0) == (None, None, None, None)
-    assert books.counters()["lines_used"] == 0
+    assert books.counters()["nodes_used"] == 0
 
 
 def test_pages_that_empty_and_fill_again_until_their_turn_to_go_has_come() -> None:
@@ -196,7 +196,7 @@ def test_large_quantities_take_blocks_until_there_are_none() -> None:
         held += 1
     assert held > 900
     assert (books.state(0), books.reason(0)) == (State.STALE, Reason.POOL_EXHAUSTED)
-    assert books.counters()["lines_used"] == 0
+    assert books.counters()["nodes_used"] == 0
     for price in range(2_000):
         batch.clear()
         batch.append(1, Kind.ASK, Flag.EVENT_END, 0, 1, price * 64, 2**32 - 1)
@@ -256,7 +256,7 @@ def test_a_dry_pool_marks_the_book_stale_until_a_snapshot_fits() -> None:
         price += 4096
     assert price > 4096 * 10_000
     assert (books.state(0), books.reason(0)) == (State.STALE, Reason.POOL_EXHAUSTED)
-    assert books.counters()["lines_used"] == 0, "its lines serve the other books"
+    assert books.counters()["nodes_used"] == 0, "its lines serve the other books"
     control(books, (Kind.BID, 0, 2, 1, 1), (Kind.LIVE, 0, 2, 0, 0))
     assert books.state(0) is State.STALE
     assert books.count(0) == (0, 0)

@@ -12,6 +12,7 @@ from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MCL_CURRENT, MCL
 from posix.mman cimport mlockall, mmap, munmap
 
 from wirebook.core.base.sanitize cimport RED_ZONE, allow, forbid
+from wirebook.core.base.process import status_bytes
 from wirebook.errors import UserError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -163,14 +164,6 @@ def lock_failure(int code):
             "give the unit LimitMEMLOCK=infinity, or set memory.lock to false"
         )
     return f"memory can't be locked: {os.strerror(code)} (mlockall); set memory.lock to false to run without"
-
-
-def status_bytes(str field):
-    """A field of /proc/self/status that is in kB, in bytes; 0 when the kernel doesn't tell it."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def locked_bytes():

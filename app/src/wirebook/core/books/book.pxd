@@ -6,7 +6,6 @@ The reasons for it are in docs/hot-path.md.
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from wirebook.core.books.pages cimport Pages
-from wirebook.core.wire.records cimport Record
 
 cdef enum:
     STATE_EMPTY = 0
@@ -25,7 +24,7 @@ cdef struct Book:
     uint64_t floor[2]      # key of the last rung; 0 when all levels are rungs
     uint32_t levels[2]
     uint8_t rungs[2]
-    uint8_t shown          # bit 0, 1: a level that is shown changed since the last event that was told
+    uint8_t changed        # bit 0, 1: one of the first levels changed since the last event that was told
     uint8_t watch          # the end of an event has to be looked at: somebody listens, the best changed, or is crossed
     uint8_t state
     uint8_t reason
@@ -49,8 +48,9 @@ cdef struct Counters:
     uint64_t unknown_symbol
     uint64_t unknown_kind
 
-# `record` ended the event; NULL when it was something else that changed the state.
-ctypedef void (*Listener)(void* context, Book* book, const Record* record) noexcept nogil
+# `tail` is what lies behind the record that ended the event, in its slot; NULL when it isn't in one, or something else
+# changed the state.
+ctypedef void (*Listener)(void* context, Book* book, const char* tail) noexcept nogil
 
 cdef struct BookSet:
     Book* books
@@ -63,8 +63,8 @@ cdef struct BookSet:
     Counters counters
     Listener on_event      # called when a book is whole again after an event, or changed its state; or NULL
     void* context
-    char* shown            # memory that `on_event` writes, `shown_bytes` a symbol, to be asked for ahead; or NULL
-    size_t shown_bytes
+    char* listener_memory  # that `on_event` writes, `listener_bytes` a symbol, to be asked for ahead; or NULL
+    size_t listener_bytes
 
 
 cdef inline uint64_t key_of(int64_t price, uint32_t kind) noexcept nogil:

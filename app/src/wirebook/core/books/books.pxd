@@ -8,7 +8,8 @@ from wirebook.core.wire.records cimport Record
 
 cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil
 cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil
-cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown, size_t shown_bytes) noexcept nogil
+cdef void books_listen(BookSet* books, Listener on_event, void* context, char* memory,
+                       size_t memory_bytes) noexcept nogil
 cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil
 cdef void book_clear(BookSet* books, Book* book) noexcept nogil
 

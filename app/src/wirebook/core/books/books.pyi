@@ -9,7 +9,8 @@ class State(enum.IntEnum):
     LIVE = 2
 
 class Books:
-    arena: Arena
+    @property
+    def arena(self) -> Arena: ...
     def __init__(
         self, symbols: int = 2048, arena: Arena | None = None, prefetch: bool = True, leave: int = 0
     ) -> None: ...

@@ -19,8 +19,8 @@ from wirebook.core.books.book cimport (
 )
 from wirebook.core.books.ladder cimport ladder_make, ladder_set
 from wirebook.core.books.pages cimport (
-    LINE_BYTES, NO_ROOM, PACKED, REPACK, Line, Root, leaf_write, page_block, page_find, page_home, pages_below,
-    pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_line,
+    CACHE_LINE, NO_ROOM, PACKED, REPACK, Node, Root, leaf_write, page_block, page_find, page_home, pages_below,
+    pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_write,
 )
 from wirebook.core.wire.records cimport (
     ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS,
@@ -65,14 +65,14 @@ cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_
 
 # ---- books ----------------------------------------------------------------------------------------------------------
 
-cdef void books_listen(BookSet* books, Listener on_event, void* context, char* shown,
-                       size_t shown_bytes) noexcept nogil:
+cdef void books_listen(BookSet* books, Listener on_event, void* context, char* memory,
+                       size_t memory_bytes) noexcept nogil:
     """Call `on_event` from now on, and keep DEPTH levels a side ready for it; or stop that, with NULL."""
     cdef uint32_t symbol, kind
     books.on_event = on_event
     books.context = context
-    books.shown = shown
-    books.shown_bytes = shown_bytes
+    books.listener_memory = memory
+    books.listener_bytes = memory_bytes
     books.depth = DEPTH if on_event != NULL else 1
     for symbol in range(books.symbols):
         for kind in range(2):
@@ -80,7 +80,7 @@ cdef void books_listen(BookSet* books, Listener on_event, void* context, char* s
 
 
 cdef void book_clear(BookSet* books, Book* book) noexcept nogil:
-    """Empty both sides and give their lines back; the state stays."""
+    """Empty both sides and give their nodes back; the state stays."""
     side_clear(books, book, BID)
     side_clear(books, book, ASK)
 
@@ -94,13 +94,13 @@ cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil:
 
 
 cdef void exhausted(BookSet* books, Book* book) noexcept nogil:
-    # A book with a lost level is no book: its lines serve the others better.
+    # A book with a lost level is no book: its nodes serve the others better.
     books.counters.pool_exhausted += 1
     book_clear(books, book)
     book_stale(books, book, POOL_EXHAUSTED)
 
 
-cdef void control(BookSet* books, Book* book, const Record* record) noexcept nogil:
+cdef void control(BookSet* books, Book* book, const Record* record, const char* tail) noexcept nogil:
     """Everything but a level."""
     if record.kind == CLEAR:
         book_clear(books, book)
@@ -117,7 +117,7 @@ cdef void control(BookSet* books, Book* book, const Record* record) noexcept nog
         book.state = STATE_LIVE
         book.reason = 0
         if books.on_event != NULL:
-            books.on_event(books.context, book, record)
+            books.on_event(books.context, book, tail)
     elif record.kind == STALE:
         book_stale(books, book, <uint8_t> record.aux)
     elif record.kind == DEFINE:
@@ -128,7 +128,7 @@ cdef void control(BookSet* books, Book* book, const Record* record) noexcept nog
         books.counters.unknown_kind += 1
 
 
-cdef void event_end(BookSet* books, Book* book, const Record* record) noexcept nogil:
+cdef void event_end(BookSet* books, Book* book, const char* tail) noexcept nogil:
     """The end of an event of a book that is watched."""
     cdef int64_t bid, ask, quantity
     cdef bint crossed
@@ -139,7 +139,7 @@ cdef void event_end(BookSet* books, Book* book, const Record* record) noexcept n
     books.counters.crossed += crossed
     book.watch = crossed or books.on_event != NULL
     if books.on_event != NULL:
-        books.on_event(books.context, book, record)
+        books.on_event(books.context, book, tail)
 
 
 cdef bint reshape(BookSet* books, Book* book, const Record* record, uint64_t key) noexcept nogil:
@@ -153,7 +153,7 @@ cdef bint reshape(BookSet* books, Book* book, const Record* record, uint64_t key
     return True
 
 
-cdef inline bint update(BookSet* books, Book* book, const Record* record, uint64_t key, Line* leaf) noexcept nogil:
+cdef inline bint update(BookSet* books, Book* book, const Record* record, uint64_t key, Node* leaf) noexcept nogil:
     """Set or remove a level of the leaf's page; False: there is no room for it."""
     cdef uint32_t owner = owner_of(record.symbol, record.kind)
     cdef uint64_t bits, after, bit = key & 63, had, has = record.quantity != 0
@@ -179,7 +179,7 @@ cdef inline bint update(BookSet* books, Book* book, const Record* record, uint64
     return True
 
 
-cdef inline void apply(BookSet* books, const Record* record, Line* leaf) noexcept nogil:
+cdef inline void apply(BookSet* books, const Record* record, const char* tail, Node* leaf) noexcept nogil:
     cdef Book* book
     cdef uint64_t key = key_of(record.price, record.kind)
     if unlikely(record.symbol >= books.symbols):
@@ -187,7 +187,7 @@ cdef inline void apply(BookSet* books, const Record* record, Line* leaf) noexcep
         return
     book = books.books + record.symbol
     if unlikely(record.kind > ASK):
-        control(books, book, record)
+        control(books, book, record, tail)
         return
     if unlikely(record.update_id < book.update_id):
         books.counters.out_of_order += 1
@@ -204,7 +204,7 @@ cdef inline void apply(BookSet* books, const Record* record, Line* leaf) noexcep
         ladder_set(books, book, record.kind, key, record.quantity)
     books.counters.events += record.flags & EVENT_END
     if unlikely(record.flags & book.watch & EVENT_END):
-        event_end(books, book, record)
+        event_end(books, book, tail)
 
 
 cdef inline const Record* record_at(const char* records, Py_ssize_t stride, Py_ssize_t index) noexcept nogil:
@@ -217,11 +217,11 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
     With `prefetch` their cache lines are asked for in two passes, each for all of them: what a record tells by itself
     (the book's line, the page's), then what those tell (a spread leaf's block, the ladder).
     """
-    cdef Line* leaves[BATCH_MAX]
+    cdef Node* leaves[BATCH_MAX]
     cdef const Record* record
-    cdef Line* leaf
+    cdef Node* leaf
     cdef Ladder* ladder
-    cdef char* shown
+    cdef char* memory
     cdef uint64_t key
     cdef uint32_t owner
     cdef Py_ssize_t index
@@ -232,10 +232,10 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
         leaf = page_home(&books.pages, owner, key_of(record.price, record.kind) & ~<uint64_t> 63)
         leaves[index] = leaf
         if books.prefetch:
-            prefetch_line(leaf)
+            prefetch_write(leaf)
         if ahead:
             # A symbol out of range asks for nonsense, which does no harm.
-            prefetch_line(books.books + record.symbol)
+            prefetch_write(books.books + record.symbol)
     if ahead:
         for index in range(count):
             record = record_at(records, stride, index)
@@ -245,20 +245,21 @@ cdef inline void run(BookSet* books, const char* records, Py_ssize_t stride, Py_
             owner = owner_of(record.symbol, record.kind)
             leaf = page_find(&books.pages, leaves[index], owner, key & ~<uint64_t> 63)
             leaves[index] = leaf
-            prefetch_line(&page_block(&books.pages, leaf.block)[key & 63] if leaf.block != 0 else <int64_t*> leaf)
-            if books.shown != NULL:
+            prefetch_write(&page_block(&books.pages, leaf.block)[key & 63] if leaf.block != 0 else <int64_t*> leaf)
+            if books.listener_memory != NULL:
                 if record.flags & EVENT_END:
-                    shown = books.shown + record.symbol * books.shown_bytes
-                    prefetch_line(shown)
-                    prefetch_line(shown + LINE_BYTES)
+                    memory = books.listener_memory + record.symbol * books.listener_bytes
+                    prefetch_write(memory)
+                    prefetch_write(memory + CACHE_LINE)
                 if key >= books.books[record.symbol].floor[record.kind & 1]:
                     ladder = books.ladders + owner
-                    prefetch_line(&ladder.keys[0])
-                    prefetch_line(&ladder.keys[8])
-                    prefetch_line(&ladder.quantities[0])
-                    prefetch_line(&ladder.quantities[8])
+                    prefetch_write(&ladder.keys[0])
+                    prefetch_write(&ladder.keys[8])
+                    prefetch_write(&ladder.quantities[0])
+                    prefetch_write(&ladder.quantities[8])
     for index in range(count):
-        apply(books, record_at(records, stride, index), leaves[index])
+        record = record_at(records, stride, index)
+        apply(books, record, <const char*> (record + 1) if stride == RING_SLOT else NULL, leaves[index])
 
 
 cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) noexcept nogil:
@@ -273,7 +274,7 @@ cdef void books_apply(BookSet* books, const Record* records, Py_ssize_t count) n
 
 
 cdef void books_apply_slots(BookSet* books, const char* slots, Py_ssize_t count) noexcept nogil:
-    """The same for up to BATCH_MAX records that are each in a slot of a ring."""
+    """The same for up to BATCH_MAX records in slots of a ring. A listener gets what lies behind a record there."""
     books.counters.records += count
     run(books, slots, RING_SLOT, count)
 
@@ -289,13 +290,13 @@ cdef class Books:
     """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
 
     Headers, best levels and names take 648 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the
-    common pool of lines and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is filled
+    common pool of nodes and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is filled
     around it; one of 2 ** 32 units or more, up to 640.
     """
 
     def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
         cdef size_t fixed = symbols * (sizeof(Book) + 2 * sizeof(Ladder) + NAME_BYTES + 2 * sizeof(Root)) + 1024
-        assert sizeof(Book) == LINE_BYTES and sizeof(Line) == LINE_BYTES
+        assert sizeof(Book) == CACHE_LINE and sizeof(Node) == CACHE_LINE
         if not 0 < symbols <= SYMBOLS:
             raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols or add a node")
         self.arena = Arena(64 << 20) if arena is None else arena
@@ -398,9 +399,9 @@ cdef class Books:
         return name[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
 
     def counters(self):
-        """What happened since the start, and how many of the pool's lines of 64 bytes are in use; a block is 8."""
+        """What happened since the start, and how many of the pool's nodes of 64 bytes are in use; a block is 8."""
         return {
             **self.set.counters,
-            "lines_total": pages_total(&self.set.pages),
-            "lines_used": pages_used(&self.set.pages),
+            "nodes_total": pages_total(&self.set.pages),
+            "nodes_used": pages_used(&self.set.pages),
         }

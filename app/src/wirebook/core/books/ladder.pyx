@@ -75,7 +75,7 @@ cdef void ladder_make(BookSet* books, Book* book, uint32_t kind) noexcept nogil:
     if book.rungs[kind] != 0:
         ladder_fill(books, book, kind, 0)
     book.floor[kind] = ladder.keys[book.rungs[kind] - 1] if book.rungs[kind] < book.levels[kind] else 0
-    book.shown |= <uint8_t> (1 << kind)
+    book.changed |= <uint8_t> (1 << kind)
     book.watch = 1
 
 
@@ -128,4 +128,4 @@ cdef void ladder_set(BookSet* books, Book* book, uint32_t kind, uint64_t key, in
     held = book.rungs[kind]
     book.floor[kind] = ladder.keys[held - 1] if held < book.levels[kind] else 0
     # Who listens looks at the end of every event: `watch` is set already.
-    book.shown |= <uint8_t> ((place < <int> books.depth) << kind)
+    book.changed |= <uint8_t> ((place < <int> books.depth) << kind)

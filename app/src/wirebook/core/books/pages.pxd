@@ -13,11 +13,11 @@ cdef extern from *:
        line beside this one, and it would wait for the store before it. */
     typedef int wb_lanes __attribute__((vector_size(64), may_alias));
     typedef long long wb_words __attribute__((vector_size(64), may_alias));
-    static inline void wb_leaf_write(void *line, int place, int had, int has, long long bits, int quantity)
+    static inline void wb_leaf_write(void *leaf, int place, int had, int has, long long bits, int quantity)
     {
         const wb_lanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
         const wb_words bitmap = {0, -1, 0, 0, 0, 0, 0, 0};
-        const wb_lanes old = *(const wb_lanes *) line;
+        const wb_lanes old = *(const wb_lanes *) leaf;
         const wb_lanes up = __builtin_shufflevector(old, old, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14);
         const wb_lanes down = __builtin_shufflevector(old, old, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15);
         const wb_lanes grows = (wb_lanes) {} - (has & ~had), shrinks = (wb_lanes) {} - (had & ~has);
@@ -25,43 +25,43 @@ cdef extern from *:
         const wb_lanes moved = (up & grows) | (down & shrinks) | (old & ~(grows | shrinks));
         wb_lanes now = (old & below) | (moved & ~below);
         now = (now & ~at) | (quantity & at);
-        *(wb_words *) line = ((wb_words) now & ~bitmap) | (bits & bitmap);
+        *(wb_words *) leaf = ((wb_words) now & ~bitmap) | (bits & bitmap);
     }
     /* To be written. */
-    static inline void wb_prefetch_line(const void *address) { __builtin_prefetch(address, 1); }
+    static inline void wb_prefetch_write(const void *address) { __builtin_prefetch(address, 1); }
     static inline unsigned long long wb_share(unsigned long long hash, unsigned long long count)
     {
         return (unsigned long long) (((unsigned __int128) hash * count) >> 64);
     }
     """
-    void wb_leaf_write(void* line, int place, int had, int has, int64_t bits, int quantity) nogil
+    void wb_leaf_write(void* leaf, int place, int had, int has, int64_t bits, int quantity) nogil
     uint64_t wb_share(uint64_t hash, uint64_t count) nogil
     int popcount "__builtin_popcountll"(uint64_t bits) nogil
     int leading_zeros "__builtin_clzll"(uint64_t bits) nogil
-    void prefetch_line "wb_prefetch_line"(const void* address) nogil
+    void prefetch_write "wb_prefetch_write"(const void* address) nogil
 
 cdef enum:
-    LINE_BYTES = 64
+    CACHE_LINE = 64
     PACKED = 10          # quantities in a leaf's own line
     BLOCK = 64           # in a block: one for each tick
     REPACK = 5           # a block is given back well below the number that needs one: levels flicker
     NO_ROOM = -2
 
-# A leaf is a page of 64 ticks and its quantities, a node 64 leaves or nodes.
-cdef struct Line:
-    uint64_t key           # of its first tick; the six bits that are 0 hold the height of a node
+# A cache line of the pool: a leaf, which is a page of 64 ticks and its quantities, or a branch, 64 leaves or branches.
+cdef struct Node:
+    uint64_t key           # of its first tick; the six bits that are 0 hold the height of a branch
     uint64_t bits          # which of the 64 there are
-    uint32_t owner         # side of a symbol, 0: the line is free
+    uint32_t owner         # side of a symbol, 0: the node is free
     uint32_t block         # where a leaf has its quantities, 0: here
     uint32_t packed[PACKED]
 
 # The tree of a side.
 cdef struct Root:
     uint64_t prefix        # what all keys of the tree have above their lowest 6 * (height + 1) bits
-    int64_t height         # nodes above a leaf; -1: there is no leaf
+    int64_t height         # branches above a leaf; -1: there is no leaf
 
 cdef struct Pages:
-    Line* lines            # hashed, a line that is taken already moves a newcomer to the next free one
+    Node* nodes            # hashed, a node that is taken already moves a newcomer to the next free one
     uint64_t count
     uint64_t most          # of them that may be in use: a table almost full would be searched from end to end
     uint64_t used
@@ -74,26 +74,26 @@ cdef struct Pages:
     Root* roots            # by owner
 
 
-cdef inline Line* page_home(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
-    """Where the line of this owner and key is, unless others were there first."""
+cdef inline Node* page_home(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
+    """Where the node of this owner and key is, unless others were there first."""
     # By the golden ratio neighbours lie far from each other, and evenly.
-    return pages.lines + wb_share((key + owner * <uint64_t> 0xD6E8FEB86659FD93u) * <uint64_t> 0x9E3779B97F4A7C15u,
+    return pages.nodes + wb_share((key + owner * <uint64_t> 0xD6E8FEB86659FD93u) * <uint64_t> 0x9E3779B97F4A7C15u,
                                   pages.count)
 
 
-cdef inline bint page_is(const Line* line, uint32_t owner, uint64_t key) noexcept nogil:
-    return ((line.key ^ key) | (line.owner ^ owner)) == 0
+cdef inline bint page_is(const Node* node, uint32_t owner, uint64_t key) noexcept nogil:
+    return ((node.key ^ key) | (node.owner ^ owner)) == 0
 
 
-cdef inline Line* page_next(Pages* pages, Line* line) noexcept nogil:
-    return line + 1 if line + 1 != pages.lines + pages.count else pages.lines
+cdef inline Node* page_next(Pages* pages, Node* node) noexcept nogil:
+    return node + 1 if node + 1 != pages.nodes + pages.count else pages.nodes
 
 
-cdef inline Line* page_find(Pages* pages, Line* line, uint32_t owner, uint64_t key) noexcept nogil:
-    """From `line` on: the line of this owner and key, or the free one that says that there is none."""
-    while unlikely(not page_is(line, owner, key)) and line.owner != 0:
-        line = page_next(pages, line)
-    return line
+cdef inline Node* page_find(Pages* pages, Node* node, uint32_t owner, uint64_t key) noexcept nogil:
+    """From `node` on: the node of this owner and key, or the free one that says that there is none."""
+    while unlikely(not page_is(node, owner, key)) and node.owner != 0:
+        node = page_next(pages, node)
+    return node
 
 
 cdef inline int64_t* page_block(Pages* pages, uint32_t block) noexcept nogil:
@@ -105,7 +105,7 @@ cdef inline int rank(uint64_t bits, unsigned bit) noexcept nogil:
     return popcount(bits & ((<uint64_t> 1 << bit) - 1))
 
 
-cdef inline void leaf_write(Line* leaf, unsigned bit, uint64_t had, uint64_t has, uint64_t bits,
+cdef inline void leaf_write(Node* leaf, unsigned bit, uint64_t had, uint64_t has, uint64_t bits,
                             int64_t quantity) noexcept nogil:
     """Set or remove a level of a packed leaf whose bitmap becomes `bits`; there is room, and `quantity` is narrow."""
     wb_leaf_write(leaf, 6 + rank(leaf.bits, bit), <int> had, <int> has, <int64_t> bits, <int> quantity)

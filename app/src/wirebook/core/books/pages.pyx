@@ -1,16 +1,17 @@
 """Where books keep their levels: pages of 64 ticks under a radix tree of bitmaps, all in one hash table of cache lines.
 
 A leaf is a page. While it has few levels, and small quantities, it is *packed*: quantities in order behind the bitmap,
-found by counting ones below the bit. Else it is *spread* over a block with a place for each tick. A node is a bitmap of
-64 leaves or nodes. No line refers to another: leaves and nodes alike are found by hashing side, height and place, so
-that an update knows at once, whatever the tree's height, which line of memory it needs, and lines can move.
+found by counting ones below the bit. Else it is *spread* over a block with a place for each tick. A branch is a bitmap
+of 64 leaves or branches. Leaves and branches alike are nodes of a cache line, found by hashing side, height and place:
+no node refers to another, so that an update knows at once, whatever the tree's height, which line of memory it needs,
+and nodes can move.
 
 Keys are prices mapped so that unsigned order is the order of preference: the best level of either side is the highest
 key, found by counting leading zeros. The tree grows at the root when a price lies outside, up to the whole 64 bits:
 no price is out of range, none is approximated.
 
 Traffic removes a page's last level and sets it again soon after. So an empty leaf stays until the search for the next
-best price meets it, or until the table fills up: then each new leaf looks through some lines for empty ones.
+best price meets it, or until the table fills up: then each new leaf looks through some nodes for empty ones.
 """
 
 from libc.string cimport memset
@@ -20,17 +21,17 @@ from wirebook.core.base.memory cimport Arena
 
 cdef enum:
     HEIGHT_MAX = 10      # 6 * 11 bits hold any 64-bit key
-    # More than one update can take: 10 nodes grown at the root, 10 down to a new leaf. Checked once, so that no step
+    # More than one update can take: 10 branches grown at the root, 10 down to a new leaf. Checked once, so that no step
     # after it can fail half-way.
     RESERVE = 24
-    SWEEP = 16           # lines looked at for an empty leaf when one is added to a table that fills up
+    SWEEP = 16           # nodes looked at for an empty leaf when one is added to a table that fills up
     BLOCK_BYTES = 512
 
 
 cdef uint64_t pages_make(Pages* pages, Arena arena, size_t leave, uint32_t symbols) except 0:
     """Take all of `arena` but `leave` bytes; returns how many bytes that are.
 
-    Three quarters are lines and a quarter blocks: sparse books need lines only, and dense ones, with 30 levels on a
+    Three quarters are nodes and a quarter blocks: sparse books need nodes only, and dense ones, with 30 levels on a
     page, find about as much room in both.
     """
     cdef size_t room
@@ -39,9 +40,9 @@ cdef uint64_t pages_make(Pages* pages, Arena arena, size_t leave, uint32_t symbo
     for owner in range(2 * symbols + 1):
         pages.roots[owner].height = -1
     room = arena.free - leave
-    pages.count = room // 4 * 3 // LINE_BYTES
+    pages.count = room // 4 * 3 // CACHE_LINE
     pages.most = pages.count // 8 * 7
-    pages.lines = <Line*> arena.take(pages.count * LINE_BYTES)
+    pages.nodes = <Node*> arena.take(pages.count * CACHE_LINE)
     pages.total_blocks = <uint32_t> min((arena.free - leave) // BLOCK_BYTES, <size_t> 0xFFFFFFFF)
     pages.blocks = <int64_t*> arena.take(pages.total_blocks * <size_t> BLOCK_BYTES)
     pages.fresh_block = 1  # block 0 says "none"
@@ -56,7 +57,7 @@ cdef inline uint64_t above(uint64_t key, int64_t height) noexcept nogil:
 
 
 cdef inline uint64_t tag(uint64_t key, int64_t height) noexcept nogil:
-    """The key of the line of that height which `key` is below."""
+    """The key of the node of that height which `key` is below."""
     return above(key, height) << 6 | <uint64_t> height
 
 
@@ -68,40 +69,40 @@ cdef inline uint64_t highest_bit(uint64_t bits) noexcept nogil:
     return 63 - leading_zeros(bits)
 
 
-# ---- lines and blocks -----------------------------------------------------------------------------------------------
+# ---- nodes and blocks -----------------------------------------------------------------------------------------------
 
-cdef inline Line* find(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
+cdef inline Node* find(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
     return page_find(pages, page_home(pages, owner, key), owner, key)
 
 
-cdef Line* line_add(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
-    """A line that isn't there yet; RESERVE says that there is room."""
-    cdef Line* line = page_home(pages, owner, key)
-    while line.owner != 0:
-        line = page_next(pages, line)
-    memset(line, 0, sizeof(Line))
-    line.key = key
-    line.owner = owner
+cdef Node* node_add(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
+    """A node that isn't there yet; RESERVE says that there is room."""
+    cdef Node* node = page_home(pages, owner, key)
+    while node.owner != 0:
+        node = page_next(pages, node)
+    memset(node, 0, sizeof(Node))
+    node.key = key
+    node.owner = owner
     pages.used += 1
-    return line
+    return node
 
 
-cdef void line_drop(Pages* pages, Line* hole) noexcept nogil:
-    """Free a line, and move those up that are farther from their homes because of it."""
-    cdef Line* line = page_next(pages, hole)
-    cdef Line* home
+cdef void node_drop(Pages* pages, Node* hole) noexcept nogil:
+    """Free a node, and move those up that are farther from their homes because of it."""
+    cdef Node* node = page_next(pages, hole)
+    cdef Node* home
     if hole.block != 0:
         block_give(pages, hole.block)
     pages.used -= 1
-    while line.owner != 0:
-        home = page_home(pages, line.owner, line.key)
-        # The table is a circle: a line must not move in front of its home.
-        if (hole < home and home <= line) if hole <= line else (hole < home or home <= line):
-            line = page_next(pages, line)
+    while node.owner != 0:
+        home = page_home(pages, node.owner, node.key)
+        # The table is a circle: a node must not move in front of its home.
+        if (hole < home and home <= node) if hole <= node else (hole < home or home <= node):
+            node = page_next(pages, node)
             continue
-        hole[0] = line[0]
-        hole = line
-        line = page_next(pages, line)
+        hole[0] = node[0]
+        hole = node
+        node = page_next(pages, node)
     hole.owner = 0
 
 
@@ -115,14 +116,14 @@ cdef inline uint32_t blocks_left(Pages* pages) noexcept nogil:
     return pages.free_blocks + (pages.total_blocks - pages.fresh_block)
 
 
-cdef inline int64_t leaf_quantity(Pages* pages, Line* leaf, unsigned bit) noexcept nogil:
+cdef inline int64_t leaf_quantity(Pages* pages, Node* leaf, unsigned bit) noexcept nogil:
     """Of a level that the leaf has."""
     if leaf.block != 0:
         return page_block(pages, leaf.block)[bit]
     return leaf.packed[rank(leaf.bits, bit)]
 
 
-cdef void leaf_spread(Pages* pages, Line* leaf) noexcept nogil:
+cdef void leaf_spread(Pages* pages, Node* leaf) noexcept nogil:
     cdef uint32_t block = pages.free_block
     cdef int64_t* quantities
     cdef uint64_t rest = leaf.bits, bit
@@ -143,7 +144,7 @@ cdef void leaf_spread(Pages* pages, Line* leaf) noexcept nogil:
     leaf.block = block
 
 
-cdef void leaf_pack(Pages* pages, Line* leaf) noexcept nogil:
+cdef void leaf_pack(Pages* pages, Node* leaf) noexcept nogil:
     """Give the block back, unless a quantity is too large for 32 bits."""
     cdef int64_t* quantities = page_block(pages, leaf.block)
     cdef int64_t all_bits = 0
@@ -162,49 +163,49 @@ cdef void leaf_pack(Pages* pages, Line* leaf) noexcept nogil:
 
 # ---- trees ----------------------------------------------------------------------------------------------------------
 
-cdef void prune(Pages* pages, Line* leaf) noexcept nogil:
-    """Take an empty leaf out of its tree, and the nodes that hold nothing without it."""
+cdef void prune(Pages* pages, Node* leaf) noexcept nogil:
+    """Take an empty leaf out of its tree, and the branches that hold nothing without it."""
     cdef uint32_t owner = leaf.owner
     cdef Root* root = pages.roots + owner
     cdef uint64_t key = leaf.key
-    cdef Line* node
+    cdef Node* node
     cdef int64_t height = 1
-    line_drop(pages, leaf)
+    node_drop(pages, leaf)
     while height <= root.height:
         node = find(pages, owner, tag(key, height))
         node.bits ^= <uint64_t> 1 << digit(key, height)
         if node.bits != 0:
             return
-        line_drop(pages, node)
+        node_drop(pages, node)
         height += 1
     root.height = -1
 
 
 cdef void sweep(Pages* pages) noexcept nogil:
-    """Look for empty leaves where the last search ended. A call takes little time; it takes many to see all lines."""
-    cdef Line* line
+    """Look for empty leaves where the last search ended. A call takes little time; it takes many to see all nodes."""
+    cdef Node* node
     cdef int _looked
     if pages.used <= pages.count // 2 and blocks_left(pages) >= pages.total_blocks // 4:
         return
     for _looked in range(SWEEP):
-        line = pages.lines + pages.swept
-        if line.owner != 0 and line.bits == 0:
-            prune(pages, line)  # another one may be in its place now
+        node = pages.nodes + pages.swept
+        if node.owner != 0 and node.bits == 0:
+            prune(pages, node)  # another one may be in its place now
         else:
             pages.swept = pages.swept + 1 if pages.swept + 1 < pages.count else 0
 
 
-cdef Line* plant(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
-    """Add the leaf of `key`, and the nodes that lead to it."""
+cdef Node* plant(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
+    """Add the leaf of `key`, and the branches that lead to it."""
     cdef Root* root = pages.roots + owner
-    cdef Line* node
+    cdef Node* node
     cdef int64_t height
     cdef bint had
     if root.height < 0:
         root.height = 0
         root.prefix = above(key, 0)
     while above(key, root.height) != root.prefix:
-        node = line_add(pages, owner, root.prefix >> 6 << 6 | <uint64_t> (root.height + 1))
+        node = node_add(pages, owner, root.prefix >> 6 << 6 | <uint64_t> (root.height + 1))
         node.bits = <uint64_t> 1 << (root.prefix & 63)
         root.prefix >>= 6
         root.height += 1
@@ -212,11 +213,11 @@ cdef Line* plant(Pages* pages, uint32_t owner, uint64_t key) noexcept nogil:
         node = find(pages, owner, tag(key, height))
         had = node.owner != 0
         if not had:
-            node = line_add(pages, owner, tag(key, height))
+            node = node_add(pages, owner, tag(key, height))
         node.bits |= <uint64_t> 1 << digit(key, height)
         if had:
             break  # so has everything above
-    return line_add(pages, owner, tag(key, 0))
+    return node_add(pages, owner, tag(key, 0))
 
 
 cdef int pages_set(Pages* pages, uint32_t owner, uint64_t key, int64_t quantity) noexcept nogil:
@@ -224,7 +225,7 @@ cdef int pages_set(Pages* pages, uint32_t owner, uint64_t key, int64_t quantity)
 
     NO_ROOM says that nothing was changed.
     """
-    cdef Line* leaf = find(pages, owner, tag(key, 0))
+    cdef Node* leaf = find(pages, owner, tag(key, 0))
     cdef unsigned bit = key & 63
     cdef uint64_t had = leaf.bits >> bit & 1 if leaf.owner != 0 else 0, has = quantity != 0, bits
     if (had | has) == 0:
@@ -237,7 +238,7 @@ cdef int pages_set(Pages* pages, uint32_t owner, uint64_t key, int64_t quantity)
     if leaf.block == 0 and (quantity >> 32 != 0 or has > had and popcount(leaf.bits) == PACKED):
         if blocks_left(pages) < pages.total_blocks // 4:
             sweep(pages)
-            leaf = find(pages, owner, tag(key, 0))  # which lines that were swept away may have moved
+            leaf = find(pages, owner, tag(key, 0))  # which nodes that were swept away may have moved
             if leaf.owner == 0:  # itself: it was empty
                 leaf = plant(pages, owner, key)
         if unlikely(blocks_left(pages) == 0):
@@ -256,20 +257,20 @@ cdef int pages_set(Pages* pages, uint32_t owner, uint64_t key, int64_t quantity)
 
 cdef bint descend(Pages* pages, uint32_t owner, uint64_t prefix, int64_t height, uint64_t bits, uint64_t* key,
                   int64_t* quantity) noexcept nogil:
-    """The highest level of those that `bits` tells, the children of the line of that height; False: it's pruned now."""
-    cdef Line* line = NULL
+    """The highest level of those that `bits` tells, the children of the node of that height; False: it's pruned now."""
+    cdef Node* node = NULL
     while height > 0:
         prefix = prefix << 6 | highest_bit(bits)
         height -= 1
-        line = find(pages, owner, prefix << 6 | <uint64_t> height)
-        bits = line.bits
-    if line == NULL:
-        line = find(pages, owner, prefix << 6)
+        node = find(pages, owner, prefix << 6 | <uint64_t> height)
+        bits = node.bits
+    if node == NULL:
+        node = find(pages, owner, prefix << 6)
     if bits == 0:
-        prune(pages, line)
+        prune(pages, node)
         return False
     key[0] = prefix << 6 | highest_bit(bits)
-    quantity[0] = leaf_quantity(pages, line, <unsigned> highest_bit(bits))
+    quantity[0] = leaf_quantity(pages, node, <unsigned> highest_bit(bits))
     return True
 
 
@@ -286,14 +287,14 @@ cdef bint pages_highest(Pages* pages, uint32_t owner, uint64_t* key, int64_t* qu
 cdef bint pages_below(Pages* pages, uint32_t owner, uint64_t* key, int64_t* quantity) noexcept nogil:
     """The best level that is worse than `key`, where a level is or was; False when there is none."""
     cdef Root* root = pages.roots + owner
-    cdef Line* line
+    cdef Node* node
     cdef uint64_t bits = 0
     cdef int64_t height
     while True:
         height = 0
         while height <= root.height:
-            line = find(pages, owner, tag(key[0], height))
-            bits = line.bits & ((<uint64_t> 1 << digit(key[0], height)) - 1) if line.owner != 0 else 0
+            node = find(pages, owner, tag(key[0], height))
+            bits = node.bits & ((<uint64_t> 1 << digit(key[0], height)) - 1) if node.owner != 0 else 0
             if bits != 0:
                 break
             height += 1
@@ -304,9 +305,9 @@ cdef bint pages_below(Pages* pages, uint32_t owner, uint64_t* key, int64_t* quan
 
 
 cdef void free_all(Pages* pages, uint32_t owner, uint64_t prefix, int64_t height) noexcept nogil:
-    cdef Line* line = find(pages, owner, prefix << 6 | <uint64_t> height)
-    cdef uint64_t rest = line.bits if height > 0 else 0, bit
-    line_drop(pages, line)
+    cdef Node* node = find(pages, owner, prefix << 6 | <uint64_t> height)
+    cdef uint64_t rest = node.bits if height > 0 else 0, bit
+    node_drop(pages, node)
     while rest:
         bit = highest_bit(rest)
         rest ^= <uint64_t> 1 << bit

@@ -24,7 +24,7 @@ class Phase(IntEnum):
 
 
 cdef class Chain:
-    """One book's place in its venue's sequence.
+    """Where one book is in its venue's sequence.
 
     `phase` is a Phase, `at` the last update id in the book, `events` how many it has taken. `texts` is for a book whose
     messages have checksums; a scanner takes none that has one, so it's None after each of these.
@@ -78,7 +78,7 @@ cdef class ChainFollower:
         cdef Chain chain
         self.messages += 1
         if likely(scanner is not None and scanner.take(raw, batch, receive_ns)):
-            chain = <Chain> self.chains[scanner.place]
+            chain = <Chain> self.chains[scanner.index]
             if likely(
                 chain.phase == CHAIN_LIVE and goes_on(chain.at, scanner.last)
                 and self.rule.verdict(chain.at, True, scanner.first, scanner.last, scanner.before) == APPLY

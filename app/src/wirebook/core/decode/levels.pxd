@@ -29,7 +29,7 @@ cdef enum:
 cdef struct Entry:
     uint64_t name[NAME_WORDS]  # zero padded; all zeros: a free slot
     uint32_t symbol
-    uint32_t place             # among the scanner's instruments
+    uint32_t index             # among the scanner's instruments
     int price_decimals
     int quantity_decimals
     Shape* shape               # of its last level

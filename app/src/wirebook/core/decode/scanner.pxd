@@ -9,7 +9,7 @@ cdef class Scanner:
     cdef Entry* table
     cdef Shape* shapes         # those seen last, by a hash of their layout
     cdef readonly uint32_t symbol
-    cdef uint32_t place        # of the event's instrument among those given
+    cdef uint32_t index        # of the event's instrument among those given
     cdef readonly uint64_t first
     cdef readonly uint64_t last
     cdef readonly uint64_t exchange_ns

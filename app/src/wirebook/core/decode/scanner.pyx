@@ -23,17 +23,17 @@ cdef enum:
 
 
 cdef inline Entry* slot_of(Entry* table, const uint64_t* name) noexcept nogil:
-    """The instrument's place in the table, or the free one where it would be."""
-    cdef uint64_t place = (name[0] * 0x9E3779B97F4A7C15u ^ name[1] * 0xC2B2AE3D27D4EB4Fu
-                           ^ name[2] * 0x165667B19E3779F9u) >> 52
+    """The instrument's entry in the table, or the free one where it would be."""
+    cdef uint64_t slot = (name[0] * 0x9E3779B97F4A7C15u ^ name[1] * 0xC2B2AE3D27D4EB4Fu
+                          ^ name[2] * 0x165667B19E3779F9u) >> 52
     cdef Entry* entry
     while True:
-        entry = table + place
+        entry = table + slot
         if likely(((entry.name[0] ^ name[0]) | (entry.name[1] ^ name[1]) | (entry.name[2] ^ name[2])) == 0):
             return entry
         if entry.name[0] == 0:
             return entry
-        place = (place + 1) % SLOTS
+        slot = (slot + 1) % SLOTS
 
 
 cdef class Scanner:
@@ -47,7 +47,7 @@ cdef class Scanner:
         cdef bytes encoded
         cdef Entry* entry
         cdef Entry wanted
-        cdef uint32_t place = 0
+        cdef uint32_t index = 0
         self.before = UINT64_MAX
         self.table = <Entry*> calloc(SLOTS, sizeof(Entry))
         if self.table == NULL or posix_memalign(<void**> &self.shapes, 64, (SHAPES + 1) * sizeof(Shape)) != 0:
@@ -66,12 +66,12 @@ cdef class Scanner:
             memcpy(wanted.name, <char*> encoded, <size_t> len(encoded))
             entry = slot_of(self.table, wanted.name)
             wanted.symbol = symbol
-            wanted.place = place
+            wanted.index = index
             wanted.price_decimals = price_decimals
             wanted.quantity_decimals = quantity_decimals
             wanted.shape = self.shapes + SHAPES
             entry[0] = wanted
-            place += 1
+            index += 1
 
     def __dealloc__(self):
         free(self.table)
@@ -125,7 +125,7 @@ cdef class Scanner:
             return NULL
         memset(pattern, 0, sizeof(Record))
         pattern.symbol = self.symbol = entry.symbol
-        self.place = entry.place
+        self.index = entry.index
         return entry
 
     cdef bint finish(self, Batch batch, Py_ssize_t mark, uint64_t receive_ns) noexcept nogil:

@@ -1,6 +1,6 @@
-from enum import Enum
+from enum import IntEnum
 
-class Verdict(Enum):
+class Verdict(IntEnum):
     APPLY = 0
     REPEAT = 1
     BREAK = 2

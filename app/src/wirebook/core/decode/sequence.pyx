@@ -4,12 +4,12 @@ Each is here once, for the compiled path of the steady state and for the followe
 which, and where the venue says so, is in the venue's module.
 """
 
-from enum import Enum
+from enum import IntEnum
 
 from libc.stdint cimport UINT64_MAX
 
 
-class Verdict(Enum):
+class Verdict(IntEnum):
     """What an event means to a book that is at a certain update id."""
 
     APPLY = 0

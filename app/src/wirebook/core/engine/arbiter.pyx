@@ -9,13 +9,14 @@ socket. With one line every hole is given up at once: a line doesn't overtake it
 from libc.string cimport memcpy, memset
 
 from wirebook.core.base.hints cimport likely, unlikely
+from wirebook.core.engine.streams cimport CHANNELS, SOURCES, LineState, Source, Stream
 from wirebook.core.market.layout cimport Metrics
-from wirebook.core.transport.base cimport PACKET_WORDS, receive_bytes
+from wirebook.core.transport.base cimport LINES, PACKET_WORDS, receive_bytes
 from wirebook.core.wire.packet cimport FAULTS, TOO_MANY_STREAMS, VALID, Header, fault_of
 
 from wirebook.core.wire.packet import FAULT_NAMES
 
-PLACE_NAMES = ("next", "first", "gap", "restart", "late", "invalid", "held", "full")
+ORDER_NAMES = ("next", "first", "gap", "restart", "late", "invalid", "held", "full")
 
 cdef enum:
     BITS = 64
@@ -23,7 +24,7 @@ cdef enum:
 
 def memory_bytes():
     """What an arbiter takes of its arena."""
-    return WINDOW * sizeof(Slot) + STREAMS * WINDOW * sizeof(uint16_t) + 4096
+    return WINDOW * sizeof(Slot) + SOURCES * CHANNELS * WINDOW * sizeof(uint16_t) + 4096
 
 
 cdef class Arbiter:
@@ -42,13 +43,14 @@ cdef class Arbiter:
         self.timeout = <uint64_t> (timeout * 1e9)
         self.arena = Arena(memory_bytes(), "off") if arena is None else arena
         self.slots = <Slot*> self.arena.take(WINDOW * sizeof(Slot))
-        self.places = <uint16_t*> self.arena.take(STREAMS * WINDOW * sizeof(uint16_t))
+        self.kept = <uint16_t*> self.arena.take(SOURCES * CHANNELS * WINDOW * sizeof(uint16_t))
         for index in range(WINDOW):
             self.slots[index].next_free = <uint16_t> (index + 2 if index + 1 < WINDOW else 0)
         self.free = 1
+        self.recent = &self.sources[0]
 
     cdef int check(self, const Received* received, uint64_t now, Stream** found) noexcept nogil:
-        """Count the packet and tell its place; `found` is its stream unless it's INVALID. `now` is CLOCK_MONOTONIC.
+        """Count the packet and tell its order; `found` is its stream unless it's INVALID. `now` is CLOCK_MONOTONIC.
 
         Unless it's INVALID, release() may have something to deliver after it.
         """
@@ -79,12 +81,12 @@ cdef class Arbiter:
             line.first += 1
             return RESTARTED if stream.restarts else FIRST
         count_on(line, header.sequence)
-        return self.place(received, now, stream)
+        return self.order_of(received, now, stream)
 
-    cdef int place(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil:
-        """The place of a packet that is counted already. After FULL, and a hole given up, it's another."""
+    cdef int order_of(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil:
+        """The order of a packet that is counted already. After FULL, and a hole given up, it is another."""
         cdef uint64_t sequence = (<const Header*> received.data).sequence, behind
-        cdef int place = NEXT
+        cdef int order = NEXT
         if unlikely(sequence != stream.expected):
             if sequence < stream.expected:
                 behind = stream.expected - 1 - sequence
@@ -95,47 +97,56 @@ cdef class Arbiter:
                 return LATE
             if stream.holding == 0 and (self.past(stream) or sequence - stream.expected >= WINDOW):
                 give_up(stream, sequence)
-                place = AFTER_GAP
+                order = AFTER_GAP
             elif sequence - stream.expected >= WINDOW:
                 return FULL
-            elif stream.places[sequence % WINDOW]:
+            elif stream.kept[sequence % WINDOW]:
                 stream.copies += 1
                 return LATE
             elif self.free == 0:
                 if stream.holding:
                     return FULL
                 give_up(stream, sequence)
-                place = AFTER_GAP
+                order = AFTER_GAP
             else:
                 self.hold(received, now, stream)
                 stream.lines[received.line].first += 1
                 return HELD
         stream.lines[received.line].first += 1
         advance(stream)
-        return place
+        return order
 
     cdef Stream* find(self, const Header* header) noexcept nogil:
-        """The stream of a packet, a new one if need be; NULL when the table is full."""
-        cdef uint64_t key = <uint64_t> header.venue << 32 | <uint64_t> header.stream << 8 | header.channel
-        cdef Stream* stream = &self.streams[self.recent]
-        cdef uint32_t index = 0
-        if likely(stream.key == key and self.used != 0):
-            return stream
-        while index < self.used and self.streams[index].key != key:
-            index += 1
-        if index == STREAMS:
+        """The stream of a packet, of a new source if need be; NULL when the table is full."""
+        cdef Source* source = self.recent
+        if unlikely(source.venue != header.venue or source.stream != header.stream or self.used == 0):
+            source = self.find_source(header)
+            if source == NULL:
+                return NULL
+            self.recent = source
+        return &source.channels[header.channel]
+
+    cdef Source* find_source(self, const Header* header) noexcept nogil:
+        cdef Source* source
+        cdef uint32_t index
+        for index in range(self.used):
+            source = &self.sources[index]
+            if source.venue == header.venue and source.stream == header.stream:
+                return source
+        if self.used == SOURCES:
             return NULL
-        self.recent = index
-        stream = &self.streams[index]
-        if index == self.used:
-            self.used += 1
-            memset(stream, 0, sizeof(Stream))
-            stream.key = key
-            stream.venue = header.venue
-            stream.stream = header.stream
-            stream.channel = header.channel
-            stream.places = self.places + index * WINDOW
-        return stream
+        source = &self.sources[self.used]
+        memset(source, 0, sizeof(Source))
+        source.venue = header.venue
+        source.stream = header.stream
+        source.rebuilding = -1
+        for index in range(CHANNELS):
+            source.channels[index].source = source
+            source.channels[index].channel = <uint8_t> index
+            source.channels[index].kept = self.kept + (self.used * CHANNELS + index) * WINDOW
+        self.used += 1
+        source.gate = <uint8_t> self.used
+        return source
 
     cdef void restart(self, Stream* stream, const Header* header) noexcept nogil:
         """Follow the stream from this packet on, whatever was before."""
@@ -161,7 +172,7 @@ cdef class Arbiter:
     cdef void hold(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil:
         cdef uint64_t sequence = (<const Header*> received.data).sequence
         cdef Slot* slot = self.slots + self.free - 1
-        stream.places[sequence % WINDOW] = <uint16_t> self.free
+        stream.kept[sequence % WINDOW] = <uint16_t> self.free
         self.free = slot.next_free
         slot.received = received[0]
         slot.received.data = slot.data
@@ -175,80 +186,80 @@ cdef class Arbiter:
 
     cdef const Received* take_out(self, Stream* stream, uint64_t sequence) noexcept nogil:
         """The packet held for a sequence, or NULL. Its memory is good until the next packet is held."""
-        cdef uint16_t place = stream.places[sequence % WINDOW]
-        if place == 0:
+        cdef uint16_t slot = stream.kept[sequence % WINDOW]
+        if slot == 0:
             return NULL
-        stream.places[sequence % WINDOW] = 0
-        self.slots[place - 1].next_free = <uint16_t> self.free
-        self.free = place
+        stream.kept[sequence % WINDOW] = 0
+        self.slots[slot - 1].next_free = <uint16_t> self.free
+        self.free = slot
         stream.holding -= 1
         self.holding -= 1
-        return &self.slots[place - 1].received
+        return &self.slots[slot - 1].received
 
-    cdef const Received* release(self, Stream* stream, uint64_t drained, bint force, int* place) noexcept nogil:
+    cdef const Received* release(self, Stream* stream, uint64_t empty_at, bint force, int* order) noexcept nogil:
         """The next held packet that can be delivered, NEXT or AFTER_GAP; NULL when there is none.
 
-        All that had come by `drained` (CLOCK_MONOTONIC) was looked at. With `force` the first hole is given up.
+        All that had come by `empty_at` (CLOCK_MONOTONIC) was looked at. With `force` the first hole is given up.
         """
         cdef bint timed_out
         cdef const Received* found
         if stream.holding == 0:
             return NULL
-        place[0] = NEXT
+        order[0] = NEXT
         if stream.lowest != stream.expected:
             if not (force or self.past(stream)):
-                timed_out = drained >= self.slot_of(stream).since + self.timeout
+                timed_out = empty_at >= self.slot_of(stream).since + self.timeout
                 if not timed_out:
                     return NULL
                 self.timeouts += 1
             give_up(stream, stream.lowest)
-            place[0] = AFTER_GAP
+            order[0] = AFTER_GAP
         found = self.take_out(stream, stream.expected)
         advance(stream)
         if stream.holding:
             stream.lowest = stream.expected
-            while stream.places[stream.lowest % WINDOW] == 0:
+            while stream.kept[stream.lowest % WINDOW] == 0:
                 stream.lowest += 1
         return found
 
     cdef Slot* slot_of(self, const Stream* stream) noexcept nogil:
         """Of the first packet behind the hole."""
-        return self.slots + stream.places[stream.lowest % WINDOW] - 1
+        return self.slots + stream.kept[stream.lowest % WINDOW] - 1
 
     def take(self, const unsigned char[::1] data not None, *, uint8_t line=0, uint64_t now=0):
-        """Take a packet of `line` at `now` ns: its place, and the sequences that are delivered by it, in order."""
+        """Take a packet of `line` at `now` ns: its order, and the sequences that are delivered by it, in order."""
         cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
         cdef Stream* stream = NULL
-        cdef int place
+        cdef int order
         receive_bytes(&received, packet, data, line)
-        place = self.check(&received, now, &stream)
-        first = PLACE_NAMES[place]
+        order = self.check(&received, now, &stream)
+        first = ORDER_NAMES[order]
         delivered = []
-        while place == FULL:
+        while order == FULL:
             delivered += self.released(stream, 0, True)
-            place = self.place(&received, now, stream)
-        if place <= RESTARTED:
+            order = self.order_of(&received, now, stream)
+        if order <= RESTARTED:
             delivered.append((<Header*> packet).sequence)
-        if place != INVALID:
+        if order != INVALID:
             delivered += self.released(stream, 0, False)
         return first, delivered
 
-    cdef list released(self, Stream* stream, uint64_t drained, bint force):
-        cdef int place = NEXT
-        cdef const Received* found = self.release(stream, drained, force, &place)
+    cdef list released(self, Stream* stream, uint64_t empty_at, bint force):
+        cdef int order = NEXT
+        cdef const Received* found = self.release(stream, empty_at, force, &order)
         sequences = []
         while found != NULL:
             sequences.append((<const Header*> found.data).sequence)
-            found = self.release(stream, drained, False, &place)
+            found = self.release(stream, empty_at, False, &order)
         return sequences
 
-    def overdue(self, uint64_t drained):
-        """The sequences delivered because all that came by `drained` ns was looked at, and holes waited too long."""
+    def overdue(self, uint64_t empty_at):
+        """The sequences delivered because all that came by `empty_at` ns was looked at, and holes waited too long."""
         cdef uint32_t index
         sequences = []
-        for index in range(self.used):
-            sequences += self.released(&self.streams[index], drained, False)
+        for index in range(self.used * CHANNELS):
+            sequences += self.released(self.stream_at(index), empty_at, False)
         return sequences
 
     cdef void count(self, Metrics* metrics) noexcept nogil:
@@ -258,8 +269,8 @@ cdef class Arbiter:
         metrics.packets = self.faults[VALID]
         for index in range(VALID + 1, FAULTS):
             metrics.invalid += self.faults[index]
-        for index in range(self.used):
-            stream = &self.streams[index]
+        for index in range(self.used * CHANNELS):
+            stream = self.stream_at(index)
             metrics.gaps += stream.gaps
             metrics.lost += stream.lost
             metrics.late += stream.late
@@ -282,14 +293,16 @@ cdef class Arbiter:
         """Packets by fault, and for each stream what became of its packets, on each line."""
         return {
             **{FAULT_NAMES[fault]: self.faults[fault] for fault in range(FAULTS)},
-            "streams": [stream_counters(&self.streams[n]) for n in range(self.used)],
+            "streams": [
+                stream_counters(self.stream_at(n)) for n in range(self.used * CHANNELS) if self.stream_at(n).packets
+            ],
         }
 
 
 cdef dict stream_counters(Stream* stream):
     return {
-        "venue": stream.venue,
-        "stream": stream.stream,
+        "venue": stream.source.venue,
+        "stream": stream.source.stream,
         "channel": stream.channel,
         "epoch": stream.epoch,
         "packets": stream.packets,

@@ -11,8 +11,10 @@ from wirebook.core.transport.base import Receiver
 def memory_bytes(history: int = 65536) -> int: ...
 
 class Engine:
-    books: Books
-    market: MarketWriter
+    @property
+    def books(self) -> Books: ...
+    @property
+    def market(self) -> MarketWriter: ...
     def __init__(
         self,
         books: Books,

@@ -5,13 +5,9 @@ What is more, or less, than a level of a book in order goes to `recovery`.
 
 import os
 
-from libc.errno cimport errno as c_errno
-from libc.stdint cimport int64_t
-from libc.stdio cimport fclose, fflush, fopen, fprintf
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
-from wirebook.core.engine import arbiter as arbitration
-from wirebook.core.engine import recovery as rebuilding
 from wirebook.core.base.atomics cimport pause
 from wirebook.core.base.clock cimport steady_ns, wall_ns
 from wirebook.core.base.hints cimport likely, unlikely
@@ -19,22 +15,25 @@ from wirebook.core.base.memory cimport Arena
 from wirebook.core.base.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.books.book cimport BATCH_MAX, STATE_LIVE, Book, Counters, book_best
-from wirebook.core.books.books cimport Books, books_apply_slots, books_listen
+from wirebook.core.books.book cimport BATCH_MAX, STATE_LIVE, Counters
+from wirebook.core.books.books cimport Books, books_apply_slots
 from wirebook.core.books.pages cimport Pages, pages_total, pages_used
-from wirebook.core.engine.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter, Stream
-from wirebook.core.engine.recovery cimport Recovery, Source
+from wirebook.core.engine import arbiter as arbitration
+from wirebook.core.engine import recovery as rebuilding
+from wirebook.core.engine.arbiter cimport AFTER_GAP, FULL, INVALID, LATE, NEXT, RESTARTED, Arbiter
+from wirebook.core.engine.publisher cimport Publisher
+from wirebook.core.engine.recovery cimport Recovery
+from wirebook.core.engine.streams cimport CHANNELS, Source, Stream
 from wirebook.core.market.latency cimport (
     FEED_TO_SENT, RECEIVED_TO_TAKEN, SENT_TO_RECEIVED, TAKEN_TO_PUBLISHED, VENUE_TO_FEED, Histogram, histogram_add,
 )
-from wirebook.core.market.layout cimport Arrival, MarketRecord, Metrics
+from wirebook.core.market.layout cimport Arrival, Metrics
 from wirebook.core.market.writer cimport MarketWriter
 from wirebook.core.transport.base cimport (
     PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
 )
-from wirebook.core.wire.packet cimport HEADER_BYTES, SNAPSHOT_CHANNEL, Header
-from wirebook.core.wire.records cimport ASK, BID, GAP, POOL_EXHAUSTED, RESYNC, Record
-from wirebook.errors import UserError
+from wirebook.core.wire.packet cimport PACKET_HEADER_BYTES, SNAPSHOT_CHANNEL, Header
+from wirebook.core.wire.records cimport ASK, GAP, RESYNC, Record
 
 cdef enum:
     RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
@@ -43,29 +42,6 @@ cdef enum:
     SPINS = 256                # empty looks between two looks at the clock
     WAIT_MS = 10
     HISTORY = 65536            # records: half a second of a busy venue, while a snapshot takes a few packets
-
-
-cdef void on_event(void* context, Book* book, const Record* record) noexcept nogil:
-    publish(<Engine> context, book, record)
-
-
-cdef void publish(Engine engine, Book* book, const Record* record) noexcept nogil:
-    cdef int64_t bid, bid_quantity, ask, ask_quantity
-    cdef const Arrival* arrival = &engine.arrival
-    cdef size_t place = <size_t> record - <size_t> engine.ring
-    if unlikely(engine.recovery.quiet):
-        return
-    if unlikely(book.reason == POOL_EXHAUSTED):
-        engine.gates[book.symbol] = 0  # only a snapshot can help
-    if place < RING_HEADER + RING_SLOTS * RING_SLOT:  # it waited there; the packet at hand may be a later one
-        arrival = <const Arrival*> (record + 1)
-    engine.market.publish(&engine.books.set, book, book.state, book.reason, engine.now, arrival)
-    if unlikely(engine.audit != NULL):
-        book_best(&engine.books.set, book, BID, &bid, &bid_quantity)
-        book_best(&engine.books.set, book, ASK, &ask, &ask_quantity)
-        fprintf(engine.audit, "%u,%llu,%u,%lld,%lld,%lld,%lld\n", book.symbol, <unsigned long long> book.update_id,
-                <unsigned> book.state, <long long> bid, <long long> bid_quantity, <long long> ask,
-                <long long> ask_quantity)
 
 
 def memory_bytes(uint32_t history=HISTORY):
@@ -90,8 +66,6 @@ cdef class Engine:
                   int lines=1, double gap_timeout=0.005):
         cdef Receiver receiver
         assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
-        if market.symbols < books.set.symbols:
-            raise ValueError(f"a market cache of {market.symbols} symbols for {books.set.symbols} books")
         self.books = books
         self.market = market
         if len(receivers) > RECEIVERS:
@@ -108,108 +82,101 @@ cdef class Engine:
         if arena is None:
             arena = Arena(memory_bytes(history))
         self.arbiter = Arbiter(lines, gap_timeout, arena)
-        self.recovery = Recovery(books, market, arena, history)
+        self.publisher = Publisher(books, market, audit)
+        self.recovery = Recovery(self.publisher, arena, history)
         self.gates = self.recovery.gates
         self.ring = <RingMemory*> arena.take(RING_HEADER + RING_SLOTS * RING_SLOT)
         ring_make(self.ring, RING_SLOTS)
         self.arena = arena
-        if audit is not None:
-            self.audit = fopen(os.fsencode(audit), "w")
-            if self.audit == NULL:
-                raise UserError(f"can't write {audit}: {os.strerror(c_errno)}")
-        books_listen(&books.set, on_event, <void*> self, <char*> market.records, sizeof(MarketRecord))
-
-    def __dealloc__(self):
-        if self.audit != NULL:
-            fclose(self.audit)
-        if self.books is not None:
-            books_listen(&self.books.set, NULL, NULL, NULL, 0)
 
     # ---- packets ----------------------------------------------------------------------------------------------------
 
     cdef void begin(self) noexcept nogil:
         """Packets were taken, or something else is to be done: from here on it is now."""
-        self.now = wall_ns()
+        cdef uint64_t now = wall_ns()
+        self.publisher.now = now
+        self.publisher.arrival.stamp_ns = now
+        self.publisher.arrival.stamp = STAMP_USER
         self.steady = steady_ns()
-        self.arrival.stamp_ns = self.now
-        self.arrival.stamp = STAMP_USER
         self.measured = 0
 
     cdef void end(self) noexcept nogil:
         """All that was taken is applied and published. Each packet is said to have taken as long as all of them."""
         self.finish()
         if self.measured:
-            histogram_add(&self.market.histograms[TAKEN_TO_PUBLISHED], <int64_t> (wall_ns() - self.now), self.measured)
+            histogram_add(self.market.histograms + TAKEN_TO_PUBLISHED, <int64_t> (wall_ns() - self.publisher.now),
+                          self.measured)
 
     cdef void measure(self, const Header* header, const Record* record) noexcept nogil:
         """Count how long the stages before took, by the last record of a packet."""
         cdef Histogram* histograms = self.market.histograms
+        cdef uint64_t arrived = self.publisher.arrival.stamp_ns
         if record.exchange_ns:
             histogram_add(histograms + VENUE_TO_FEED, <int64_t> (record.receive_ns - record.exchange_ns), 1)
         histogram_add(histograms + FEED_TO_SENT, <int64_t> (header.send_ns - record.receive_ns), 1)
-        histogram_add(histograms + SENT_TO_RECEIVED, <int64_t> (self.arrival.stamp_ns - header.send_ns), 1)
-        histogram_add(histograms + RECEIVED_TO_TAKEN, <int64_t> (self.now - self.arrival.stamp_ns), 1)
+        histogram_add(histograms + SENT_TO_RECEIVED, <int64_t> (arrived - header.send_ns), 1)
+        histogram_add(histograms + RECEIVED_TO_TAKEN, <int64_t> (self.publisher.now - arrived), 1)
         self.measured += 1
 
     cdef void packet(self, const Received* received) noexcept nogil:
         """Take a packet, and those that have waited for it."""
         cdef Stream* stream = NULL
-        cdef int place = self.arbiter.check(received, self.steady, &stream)
-        if unlikely(place == INVALID):
+        cdef int order = self.arbiter.check(received, self.steady, &stream)
+        if unlikely(order == INVALID):
             return
-        if likely(place <= RESTARTED):
-            self.deliver(received, place)
+        if likely(order <= RESTARTED):
+            self.deliver(received, stream, order)
         else:
-            self.out_of_turn(received, stream, place)
+            self.out_of_turn(received, stream, order)
         if unlikely(stream.holding):
             self.catch_up(stream, 0, False)
 
-    cdef void out_of_turn(self, const Received* received, Stream* stream, int place) noexcept nogil:
-        if place == LATE:
+    cdef void out_of_turn(self, const Received* received, Stream* stream, int order) noexcept nogil:
+        if order == LATE:
             if self.began_anew(<const Header*> received.data, stream):
-                self.deliver(received, RESTARTED)
+                self.deliver(received, stream, RESTARTED)
             return
-        while place == FULL:
+        while order == FULL:
             self.catch_up(stream, 0, True)
-            place = self.arbiter.place(received, self.steady, stream)
-        if place <= RESTARTED:
-            self.deliver(received, place)
+            order = self.arbiter.order_of(received, self.steady, stream)
+        if order <= RESTARTED:
+            self.deliver(received, stream, order)
 
-    cdef void catch_up(self, Stream* stream, uint64_t drained, bint force) noexcept nogil:
+    cdef void catch_up(self, Stream* stream, uint64_t empty_at, bint force) noexcept nogil:
         """Deliver held packets; with `force`, at least the first."""
-        cdef int place = NEXT
-        cdef const Received* received = self.arbiter.release(stream, drained, force, &place)
+        cdef int order = NEXT
+        cdef const Received* received = self.arbiter.release(stream, empty_at, force, &order)
         while received != NULL:
-            self.deliver(received, place)
-            received = self.arbiter.release(stream, drained, False, &place)
+            self.deliver(received, stream, order)
+            received = self.arbiter.release(stream, empty_at, False, &order)
 
-    cdef void expire(self, uint64_t drained) noexcept nogil:
-        """Give up the holes that were waited for long enough: every receiver was empty after `drained`."""
+    cdef void expire(self, uint64_t empty_at) noexcept nogil:
+        """Give up the holes that were waited for long enough: every receiver was empty after `empty_at`."""
         cdef uint32_t index
         self.begin()
-        for index in range(self.arbiter.used):
-            self.catch_up(&self.arbiter.streams[index], drained, False)
+        for index in range(self.arbiter.used * CHANNELS):
+            self.catch_up(self.arbiter.stream_at(index), empty_at, False)
         self.end()
 
-    cdef void deliver(self, const Received* received, int place) noexcept nogil:
+    cdef void deliver(self, const Received* received, Stream* stream, int order) noexcept nogil:
         cdef const Header* header = <const Header*> received.data
-        cdef const Record* records = <const Record*> (received.data + HEADER_BYTES)
-        cdef Source* source
-        self.arrival.stamp = received.stamp
-        self.arrival.stamp_ns = received.receive_ns if received.receive_ns != 0 else self.now
-        source = self.recovery.source_of(header)
+        cdef const Record* records = <const Record*> (received.data + PACKET_HEADER_BYTES)
+        cdef Source* source = stream.source
+        cdef Arrival* arrival = &self.publisher.arrival
+        arrival.stamp = received.stamp
+        arrival.stamp_ns = received.receive_ns if received.receive_ns != 0 else self.publisher.now
         if unlikely(header.channel == SNAPSHOT_CHANNEL):
-            if place != NEXT:
+            if order != NEXT:
                 source.rebuilding = -1
             self.finish()
             if header.epoch == source.epoch and source.whole_from != 0:
                 self.recovery.snapshots(source, header, records)
             return
-        if unlikely(place != NEXT):
+        if unlikely(order != NEXT):
             self.finish()
-            if place == AFTER_GAP:
+            if order == AFTER_GAP:
                 self.recovery.lose(source, GAP)
-            elif place == RESTARTED:
+            elif order == RESTARTED:
                 self.recovery.lose(source, RESYNC)
             source.epoch = header.epoch
             source.whole_from = header.sequence
@@ -217,7 +184,7 @@ cdef class Engine:
         source.heard_ns = self.steady
         if unlikely(source.silent):
             # After the gap was looked at: what is LIVE now is so rightly.
-            self.recovery.hush(source, False, self.now, &self.arrival)
+            self.recovery.hush(source, False)
         self.incrementals(source, header, records)
         if header.count and records[header.count - 1].kind <= ASK:
             self.measure(header, records + header.count - 1)
@@ -225,7 +192,7 @@ cdef class Engine:
     cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil:
         """Whether a late packet is a restarted publisher's whose epoch is not higher: its clock was set back, or it was
         started twice in a second. A source that speaks in order is not; one that fell silent, and now this, is."""
-        cdef Source* source = self.recovery.source_of(header)
+        cdef Source* source = stream.source
         if header.channel == SNAPSHOT_CHANNEL:
             if not source.new_snapshots or header.epoch != source.epoch:
                 return False
@@ -239,7 +206,7 @@ cdef class Engine:
         return True
 
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
-        cdef uint8_t gate = self.recovery.gate_of(source)
+        cdef uint8_t gate = source.gate
         cdef Py_ssize_t index
         for index in range(header.count):
             if unlikely(records[index].kind > ASK or records[index].symbol >= self.books.set.symbols
@@ -257,7 +224,7 @@ cdef class Engine:
         """Put a level of a book in order in the ring, which drain() keeps from being full."""
         cdef char* slot = ring_claim(self.ring)
         (<Record*> slot)[0] = record[0]
-        (<Arrival*> (slot + sizeof(Record)))[0] = self.arrival
+        (<Arrival*> (slot + sizeof(Record)))[0] = self.publisher.arrival
         ring_publish(self.ring)
 
     cdef void drain(self, uint64_t keep) noexcept nogil:
@@ -279,13 +246,12 @@ cdef class Engine:
         cdef uint32_t index
         cdef Source* source
         self.market.beat()
-        for index in range(self.recovery.source_count):
-            source = &self.recovery.sources[index]
+        for index in range(self.arbiter.used):
+            source = &self.arbiter.sources[index]
             if source.whole_from != 0 and not source.silent and self.steady - source.heard_ns > self.silence_ns:
                 self.begin()
-                self.recovery.hush(source, True, self.now, &self.arrival)
-        if self.audit != NULL:
-            fflush(self.audit)
+                self.recovery.hush(source, True)
+        self.publisher.flush()
 
     cdef int receive(self, Receiver receiver) noexcept nogil:
         cdef int count = receiver.receive(), index
@@ -299,13 +265,13 @@ cdef class Engine:
     cdef int look(self, bint everywhere) noexcept nogil:
         """Receive from each receiver, also from those that need it seldom; returns the packets, or -errno."""
         cdef int index, count, packets = 0
-        self.drained = everywhere
+        self.empty = everywhere
         for index in range(self.receiver_count):
             if everywhere or not (<Receiver> self.looked_at[index]).seldom:
                 count = self.receive(<Receiver> self.looked_at[index])
                 if unlikely(count < 0):
                     return count
-                self.drained &= (<Receiver> self.looked_at[index]).drained
+                self.empty &= (<Receiver> self.looked_at[index]).empty
                 packets += count
         return packets
 
@@ -328,7 +294,7 @@ cdef class Engine:
             if unlikely(self.arbiter.holding != 0):
                 looked = self.steady = steady_ns()
                 count = self.look(True)
-                if self.drained and self.arbiter.holding != 0:
+                if self.empty and self.arbiter.holding != 0:
                     self.expire(looked)
             else:
                 count = self.look(not self.busy or rounds % SELDOM_EVERY == 0)
@@ -395,8 +361,8 @@ cdef class Engine:
         now.pool_exhausted = books.pool_exhausted
         now.unknown_symbol = books.unknown_symbol
         now.unknown_kind = books.unknown_kind
-        now.lines_used = pages_used(pages)
-        now.lines_total = pages_total(pages)
+        now.nodes_used = pages_used(pages)
+        now.nodes_total = pages_total(pages)
         now.recoveries = self.recovery.recoveries
         now.stale_marks = self.recovery.stale_marks
         now.foreign = self.recovery.foreign

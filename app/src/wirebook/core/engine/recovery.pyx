@@ -10,9 +10,9 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from wirebook.core.base.memory cimport Arena
 from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book
-from wirebook.core.books.books cimport Books, book_stale, books_apply
-from wirebook.core.market.layout cimport Arrival
-from wirebook.core.market.writer cimport MarketWriter
+from wirebook.core.books.books cimport book_stale, books_apply
+from wirebook.core.engine.publisher cimport Publisher
+from wirebook.core.engine.streams cimport Source
 from wirebook.core.wire.packet cimport Header
 from wirebook.core.wire.records cimport (
     ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, SILENCE, STALE, SYMBOLS, Record,
@@ -25,29 +25,26 @@ def memory_bytes(uint32_t history):
 
 
 cdef class Recovery:
-    """Follows the publishers of `books`, and what `market` shows of them; up to `history` records are kept in `arena`.
+    """Follows the sources of the books that `publisher` shows; up to `history` records are kept in `arena`.
 
     A symbol belongs to the first publisher that speaks of it. Its incrementals are applied as they come while its gate
     is open, and else come here. Whoever calls has applied all that came before.
     """
 
-    def __cinit__(self, Books books not None, MarketWriter market not None, Arena arena not None, uint32_t history):
+    def __cinit__(self, Publisher publisher not None, Arena arena not None, uint32_t history):
         assert sizeof(Kept) == 64
-        self.books = books
-        self.market = market
+        self.books = publisher.books
+        self.publisher = publisher
         self.arena = arena
         self.gates = <uint8_t*> arena.take(SYMBOLS)
         self.follows = <Follow*> arena.take(SYMBOLS * sizeof(Follow))
         self.history = <Kept*> arena.take(history * sizeof(Kept))
         self.history_size = history
-
-    cdef void show(self, Book* book) noexcept nogil:
-        """Publish a book outside of any record."""
-        self.books.set.on_event(self.books.set.context, book, NULL)
+        publisher.gates = self.gates
 
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
         """An incremental record that is more, or less, than a level of a book in order."""
-        cdef uint8_t gate = self.gate_of(source)
+        cdef uint8_t gate = source.gate
         cdef uint32_t symbol = record.symbol
         if record.kind == HEARTBEAT:
             return
@@ -77,11 +74,11 @@ cdef class Recovery:
             books_apply(&self.books.set, record, 1)
         else:
             books_apply(&self.books.set, record, 1)
-            self.market.define(&self.books.set, self.books.set.books + symbol)
+            self.publisher.market.define(&self.books.set, self.books.set.books + symbol)
 
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil:
         """A symbol belongs to the first source that speaks of it; what others say of it is counted and ignored."""
-        cdef uint32_t owner = self.gate_of(source)
+        cdef uint32_t owner = source.gate
         if self.follows[symbol].owner == 0:
             self.follows[symbol].owner = owner
         elif self.follows[symbol].owner != owner:
@@ -91,10 +88,10 @@ cdef class Recovery:
 
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil:
         """Append to the symbol's list in the history, forgetting what is oldest there."""
-        cdef uint32_t place = self.history_next + 1
+        cdef uint32_t slot = self.history_next + 1
         cdef Kept* kept = self.history + self.history_next
         cdef Follow* follow = self.follows + kept.record.symbol
-        if follow.first_kept == place:
+        if follow.first_kept == slot:
             follow.first_kept = kept.next
             follow.forgotten = kept.sequence
         follow = self.follows + record.symbol
@@ -102,15 +99,15 @@ cdef class Recovery:
         kept.sequence = sequence
         kept.next = 0
         if follow.first_kept == 0:
-            follow.first_kept = place
+            follow.first_kept = slot
         else:
-            self.history[follow.last_kept - 1].next = place
-        follow.last_kept = place
-        self.history_next = place if place < self.history_size else 0
+            self.history[follow.last_kept - 1].next = slot
+        follow.last_kept = slot
+        self.history_next = slot if slot < self.history_size else 0
 
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil:
         """Incrementals were lost, or the publisher began anew: no book of this source is whole."""
-        cdef uint32_t owner = self.gate_of(source)
+        cdef uint32_t owner = source.gate
         cdef uint32_t symbol
         cdef Book* book
         source.rebuilding = -1
@@ -136,7 +133,7 @@ cdef class Recovery:
                 continue
             if record.kind == DEFINE:
                 books_apply(&self.books.set, record, 1)
-                self.market.define(&self.books.set, self.books.set.books + record.symbol)
+                self.publisher.market.define(&self.books.set, self.books.set.books + record.symbol)
             elif record.kind == CLEAR:
                 source.rebuilding = -1
                 if self.gates[record.symbol] != 0:
@@ -147,9 +144,10 @@ cdef class Recovery:
                     continue
                 source.rebuilding = <int32_t> record.symbol
                 source.snapshot_holds = holds
-                self.quiet = True  # readers keep what they have, and why it is stale, until there is something better
+                # Readers keep what they have, and why it is stale, until there is something better.
+                self.publisher.quiet = True
                 books_apply(&self.books.set, record, 1)
-                self.quiet = False
+                self.publisher.quiet = False
             elif source.rebuilding == <int32_t> record.symbol:
                 if record.kind <= ASK:
                     books_apply(&self.books.set, record, 1)
@@ -161,7 +159,7 @@ cdef class Recovery:
         cdef Book* book = self.books.set.books + record.symbol
         cdef Follow* follow = self.follows + record.symbol
         cdef Kept* kept
-        cdef uint32_t place = follow.first_kept
+        cdef uint32_t slot = follow.first_kept
         cdef bint whole = True
         source.rebuilding = -1
         # Meanwhile the history may have lost a record that the snapshot lacks; or the snapshot has overtaken
@@ -169,25 +167,25 @@ cdef class Recovery:
         if source.snapshot_holds < follow.forgotten or source.snapshot_holds < follow.marked \
                 or source.snapshot_holds > source.last:
             return
-        while place != 0:
-            kept = self.history + place - 1
+        while slot != 0:
+            kept = self.history + slot - 1
             if kept.sequence > source.snapshot_holds:
                 books_apply(&self.books.set, &kept.record, 1)
                 whole = kept.record.flags & EVENT_END
-            place = kept.next
+            slot = kept.next
         if book.reason == POOL_EXHAUSTED:
             return
         follow.first_kept = 0
-        self.gates[record.symbol] = self.gate_of(source)
+        self.gates[record.symbol] = source.gate
         self.recoveries += 1
         book.state = STATE_LIVE
         book.reason = 0
         if whole:  # else the rest of the event is to come, and its end will publish the book
-            self.show(book)
+            self.publisher.show(book)
 
-    cdef void hush(self, Source* source, bint silent, uint64_t now, const Arrival* arrival) noexcept nogil:
+    cdef void hush(self, Source* source, bint silent) noexcept nogil:
         """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
-        cdef uint32_t owner = self.gate_of(source)
+        cdef uint32_t owner = source.gate
         cdef uint32_t symbol
         cdef Book* book
         source.silent = silent
@@ -196,6 +194,6 @@ cdef class Recovery:
             if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
                 if silent:
                     self.stale_marks += 1
-                    self.market.publish(&self.books.set, book, STATE_STALE, SILENCE, now, arrival)
+                    self.publisher.show_as(book, STATE_STALE, SILENCE)
                 else:
-                    self.show(book)
+                    self.publisher.show(book)

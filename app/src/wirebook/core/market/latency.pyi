@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STAGE_NAMES: Final[tuple[str, ...]]
+LONGEST_NS: Final[int]
 
 class Stage(NamedTuple):
     name: str

@@ -24,10 +24,14 @@ class Stage(NamedTuple):
     p999: int | None
 
 
-cdef int64_t highest(Py_ssize_t place):
+cdef int64_t highest(Py_ssize_t index):
     """The longest time that is counted in a bin."""
-    cdef Py_ssize_t shift = max(place // 16 - 1, 0)
-    return ((place - 16 * shift + 1) << shift) - 1
+    cdef Py_ssize_t shift = max(index // 16 - 1, 0)
+    return ((index - 16 * shift + 1) << shift) - 1
+
+
+LONGEST_NS = highest(HISTOGRAM_BINS - 1)
+"""The end of the last bin, which holds all that is longer too."""
 
 
 def stage(str name, bins, negative=0):
@@ -38,7 +42,7 @@ def stage(str name, bins, negative=0):
     def percentile(thousandths):
         if count * (1000 - thousandths) < 1000 * BEYOND:
             return None
-        return next(highest(place) for place, total in enumerate(totals) if total * 1000 >= count * thousandths)
+        return next(highest(index) for index, total in enumerate(totals) if total * 1000 >= count * thousandths)
 
     return Stage(name, count, negative, percentile(500), percentile(990), percentile(999))
 

@@ -14,7 +14,7 @@ cdef extern from *:
 
 cdef enum:
     MARKET_VERSION = 2
-    HEADER_BYTES = 4096
+    MARKET_HEADER_BYTES = 4096
     METRICS = 96
 
 # What happened since the start. MarketView.metrics() has these names, and readers in C this order.
@@ -35,8 +35,8 @@ cdef struct Metrics:
     uint64_t pool_exhausted
     uint64_t unknown_symbol
     uint64_t unknown_kind
-    uint64_t lines_used
-    uint64_t lines_total
+    uint64_t nodes_used
+    uint64_t nodes_total
     uint64_t recoveries
     uint64_t stale_marks
     uint64_t copies
@@ -101,8 +101,20 @@ cdef struct Arrival:
     uint64_t stamp
 
 
+cdef inline size_t top_bytes() noexcept nogil:
+    """The first bytes of a record, which hold the top of book and when it came."""
+    cdef MarketRecord* none = NULL
+    return <size_t> &none.name[0]
+
+
+cdef inline size_t named_bytes() noexcept nogil:
+    """The first bytes of a record, which hold its symbol's name too."""
+    cdef MarketRecord* none = NULL
+    return <size_t> &none.bid_levels[0]
+
+
 cdef inline size_t length_for(uint32_t symbols) noexcept nogil:
-    return HEADER_BYTES + symbols * sizeof(MarketRecord) + STAGES * sizeof(Histogram)
+    return MARKET_HEADER_BYTES + symbols * sizeof(MarketRecord) + STAGES * sizeof(Histogram)
 
 
 cdef str header_fault(const MarketHeader* header, size_t length)

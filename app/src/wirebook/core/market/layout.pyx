@@ -7,12 +7,13 @@ and after: it never gets a torn one.
 
 from libc.string cimport memcmp
 
-from wirebook.core.wire.records cimport SYMBOLS
+from wirebook.core.books.book cimport DEPTH
+from wirebook.core.wire.records cimport NAME_BYTES, SYMBOLS
 
 
 cdef str header_fault(const MarketHeader* header, size_t length):
     """Why the file is not a market cache that this build understands; None when it is."""
-    if length < HEADER_BYTES or memcmp(header.magic, MAGIC, 8) != 0:
+    if length < MARKET_HEADER_BYTES or memcmp(header.magic, MAGIC, 8) != 0:
         return "is no market cache of wirebook: change market.path"
     if header.version != MARKET_VERSION:
         return (
@@ -30,3 +31,21 @@ cdef str header_fault(const MarketHeader* header, size_t length):
             "or the file was damaged; restart wirebook book"
         )
     return None
+
+
+def record_type():
+    """A record as numpy reads it, with the names of `MarketRecord`."""
+    import numpy
+
+    level = numpy.dtype([("price", "<i8"), ("quantity", "<i8")])
+    record = numpy.dtype([
+        ("sequence", "<u4"), ("state", "u1"), ("reason", "u1"), ("bids", "u1"), ("asks", "u1"),
+        ("update_id", "<u8"),
+        ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
+        ("exchange_ns", "<u8"), ("receive_ns", "<u8"), ("publish_ns", "<u8"), ("events", "<u8"),
+        ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("stamp", "u1"), ("padding", "V1"),
+        ("stamp_age", "<u4"), ("name", f"S{<int> NAME_BYTES}"),
+        ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),
+    ])
+    assert record.itemsize == sizeof(MarketRecord)
+    return record

@@ -11,11 +11,12 @@ from libc.string cimport memcpy, memset
 
 from wirebook.core.base.atomics cimport fence_acquire, load_acquire_32, load_acquire_64, load_relaxed_32, pause
 from wirebook.core.base.clock cimport steady_ns
-from wirebook.core.books.book cimport DEPTH, STATE_EMPTY
+from wirebook.core.books.book cimport STATE_EMPTY
 from wirebook.core.books.books import State
 from wirebook.core.market.latency cimport Histogram
 from wirebook.core.market.latency import STAGE_NAMES, stage
-from wirebook.core.market.layout cimport HEADER_BYTES, header_fault
+from wirebook.core.market.layout cimport MARKET_HEADER_BYTES, header_fault, named_bytes, top_bytes
+from wirebook.core.market.layout import record_type
 from wirebook.core.transport.base import Stamp
 from wirebook.core.wire.records cimport NAME_BYTES, STOPPED
 from wirebook.errors import UserError
@@ -49,6 +50,14 @@ class Top(NamedTuple):
     publish_ns: int
     stamp: Stamp
     arrival_ns: int
+
+
+class Depth(NamedTuple):
+    """A symbol's best levels: up to 10 (price, quantity) a side from the best on, and the top of the same moment."""
+
+    top: Top
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
 
 
 class Symbol(NamedTuple):
@@ -88,7 +97,7 @@ cdef class MarketView:
         if fault is not None:
             raise UserError(f"{self.path} {fault}")
         self.header = <const MarketHeader*> &memory[0]
-        self.records = <const MarketRecord*> (&memory[0] + HEADER_BYTES)
+        self.records = <const MarketRecord*> (&memory[0] + MARKET_HEADER_BYTES)
         self.symbols = self.header.records
         self.stages = <const Histogram*> (self.records + self.symbols)
         self.numbers = {}
@@ -145,7 +154,7 @@ cdef class MarketView:
         if found is not None and self.symbol(found).name == symbol:
             return found
         for number in range(self.symbols):
-            if self.read(number, &copy, 128) and copy.name[0]:
+            if self.read(number, &copy, named_bytes()) and copy.name[0]:
                 self.numbers[text(copy.name)] = number
         if symbol not in self.numbers or self.symbol(self.numbers[symbol]).name != symbol:
             raise KeyError(symbol)
@@ -155,7 +164,7 @@ cdef class MarketView:
         """What is known of a symbol: a `Symbol`."""
         cdef uint32_t number = self.number(symbol)
         cdef MarketRecord copy
-        if not self.read(number, &copy, 128):
+        if not self.read(number, &copy, named_bytes()):
             memset(&copy, 0, sizeof(copy))
         return Symbol(number, text(copy.name), copy.price_decimals, copy.quantity_decimals, copy.events)
 
@@ -170,7 +179,7 @@ cdef class MarketView:
         cdef MarketRecord copy
         # Before the record is read: a heartbeat seen afterwards may be a new writer's, and the record the old one's.
         cdef bint alive = self.is_alive()
-        if not self.read(number, &copy, 88):
+        if not self.read(number, &copy, top_bytes()):
             return unreadable()
         state, reason = state_of(&copy, alive)
         return Top(
@@ -181,12 +190,12 @@ cdef class MarketView:
         )
 
     def depth(self, symbol):
-        """(Top, bids, asks): up to 10 (price, quantity) a side from the best on, all of the same moment."""
+        """The best levels of a symbol (number or name), all of the same moment: a `Depth`."""
         cdef uint32_t number = self.number(symbol)
         cdef MarketRecord copy
         cdef bint alive = self.is_alive()  # before the record is read, as in top()
         if not self.read(number, &copy, sizeof(copy)):
-            return unreadable(), [], []
+            return Depth(unreadable(), [], [])
         state, reason = state_of(&copy, alive)
         bids = [(copy.bid_levels[2 * n], copy.bid_levels[2 * n + 1]) for n in range(copy.bids)]
         asks = [(copy.ask_levels[2 * n], copy.ask_levels[2 * n + 1]) for n in range(copy.asks)]
@@ -195,7 +204,7 @@ cdef class MarketView:
             state, reason, copy.update_id, *bid, *ask, copy.exchange_ns, copy.receive_ns, copy.publish_ns,
             Stamp(copy.stamp), copy.publish_ns - copy.stamp_age,
         )
-        return top, bids, asks
+        return Depth(top, bids, asks)
 
     def metrics(self):
         """The writer's counters, by name."""
@@ -221,17 +230,7 @@ cdef class MarketView:
         """
         import numpy
 
-        level = numpy.dtype([("price", "<i8"), ("quantity", "<i8")])
-        record = numpy.dtype([
-            ("sequence", "<u4"), ("state", "u1"), ("reason", "u1"), ("bids", "u1"), ("asks", "u1"),
-            ("update_id", "<u8"),
-            ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
-            ("exchange_ns", "<u8"), ("receive_ns", "<u8"), ("publish_ns", "<u8"), ("events", "<u8"),
-            ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("stamp", "u1"), ("padding", "V1"),
-            ("stamp_age", "<u4"), ("name", f"S{<int> NAME_BYTES}"),
-            ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),
-        ])
-        return numpy.frombuffer(self.memory, dtype=record, count=self.symbols, offset=HEADER_BYTES)
+        return numpy.frombuffer(self.memory, dtype=record_type(), count=self.symbols, offset=MARKET_HEADER_BYTES)
 
 
 cdef object unreadable():

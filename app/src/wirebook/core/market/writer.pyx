@@ -15,7 +15,7 @@ from wirebook.core.base.clock cimport steady_ns, wall_ns
 from wirebook.core.base.hints cimport unlikely
 from wirebook.core.books.book cimport DEPTH, Book, BookSet, Ladder, book_best, owner_of, price_of
 from wirebook.core.market.latency cimport HISTOGRAM_BINS, STAGES, Histogram
-from wirebook.core.market.layout cimport HEADER_BYTES, MAGIC, MARKET_VERSION, METRICS, header_fault, length_for
+from wirebook.core.market.layout cimport MARKET_HEADER_BYTES, MAGIC, MARKET_VERSION, METRICS, header_fault, length_for
 from wirebook.core.wire.records cimport ASK, BID, NAME_BYTES
 from wirebook.errors import UserError
 
@@ -43,7 +43,7 @@ cdef class MarketWriter:
         if address == MAP_FAILED:
             raise MemoryError(f"can't map {path}")
         self.header = <MarketHeader*> address
-        self.records = <MarketRecord*> (<char*> address + HEADER_BYTES)
+        self.records = <MarketRecord*> (<char*> address + MARKET_HEADER_BYTES)
         cdef uint32_t symbol
         for symbol in range(symbols):
             self.reset(self.records + symbol)
@@ -55,7 +55,7 @@ cdef class MarketWriter:
         self.header.records = symbols
         self.header.depth = DEPTH
         self.header.histograms = STAGES
-        self.header.histograms_at = HEADER_BYTES + symbols * sizeof(MarketRecord)
+        self.header.histograms_at = MARKET_HEADER_BYTES + symbols * sizeof(MarketRecord)
         self.header.histogram_bins = HISTOGRAM_BINS
         self.header.start_ns = wall_ns()
         self.header.pid = os.getpid()
@@ -79,11 +79,11 @@ cdef class MarketWriter:
         except OSError as error:
             raise UserError(f"can't write the market cache {path}: {error.strerror}; set market.path") from None
         length = os.fstat(self.fd).st_size
-        head = os.pread(self.fd, HEADER_BYTES, 0)
+        head = os.pread(self.fd, MARKET_HEADER_BYTES, 0)
         if not head.strip(b"\0"):  # new, or of a writer that was killed before it said what the file is
             self._reserve(path, path if length == 0 else None)
             return
-        if len(head) < HEADER_BYTES or head[:8] != MAGIC[:8]:
+        if len(head) < MARKET_HEADER_BYTES or head[:8] != MAGIC[:8]:
             raise UserError(f"{path} exists and is no market cache: remove it, or set another market.path")
         old.header = <MarketHeader*> <char*> head
         if header_fault(old.header, length) is None and old.header.records == self.symbols:
@@ -141,12 +141,12 @@ cdef class MarketWriter:
         record.stamp = <uint8_t> arrival.stamp
         record.stamp_age = <uint32_t> min(age, <uint64_t> UINT32_MAX)
         record.events += 1
-        if unlikely(book.shown != 0):
-            if book.shown & 1:
+        if unlikely(book.changed != 0):
+            if book.changed & 1:
                 record.bids = show(books, book, BID, record.bid_levels)
-            if book.shown & 2:
+            if book.changed & 2:
                 record.asks = show(books, book, ASK, record.ask_levels)
-            book.shown = 0
+            book.changed = 0
         store_release_32(&record.sequence, sequence + 2)
 
     cdef void define(self, BookSet* books, Book* book) noexcept nogil:

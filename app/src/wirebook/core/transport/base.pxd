@@ -41,7 +41,7 @@ cdef class Receiver:
     cdef Received received[BURST]
     cdef readonly int fd           # poll(2) says when it is readable that there are packets
     cdef readonly bint seldom      # carries nothing but snapshots: need not be looked at each time
-    cdef bint drained              # all that had come before the last receive() was taken
+    cdef bint empty                # all that had come before the last receive() was taken
     cdef readonly tuple notes
     cdef readonly uint64_t packets
     cdef readonly uint64_t drops

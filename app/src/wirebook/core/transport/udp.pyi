@@ -6,9 +6,12 @@ class UdpSender(Sender):
     def __init__(self, lines: Sequence[Endpoint], ttl: int = 1, loopback: bool = True) -> None: ...
 
 class UdpReceiver(Receiver):
-    buffer_bytes: int
-    calls: int
-    stamps: str
+    @property
+    def buffer_bytes(self) -> int: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def stamps(self) -> str: ...
     def __init__(
         self,
         endpoint: Endpoint,

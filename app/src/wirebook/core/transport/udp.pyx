@@ -19,6 +19,7 @@ from wirebook.core.transport.base cimport (
 from wirebook.core.wire.packet cimport PACKET_RECORDS, Encoder
 from wirebook.core.wire.records cimport Record
 
+from wirebook.core.transport.multicast import join, receive_buffer as given_buffer, set_receive_buffer
 from wirebook.core.transport.stamping import PhcWatch, stamping
 from wirebook.errors import UserError
 
@@ -30,7 +31,6 @@ cdef extern from "<sys/socket.h>" nogil:
     enum: SO_BUSY_POLL
     enum: SO_PREFER_BUSY_POLL
     enum: SO_BUSY_POLL_BUDGET
-    enum: SO_RCVBUFFORCE
     struct cmsghdr:
         size_t cmsg_len
         int cmsg_level
@@ -166,7 +166,6 @@ cdef class UdpReceiver(Receiver):
             self.messages[index].msg_hdr.msg_control = self.control[index]
             self.received[index].data = self.slots + index * SLOT_BYTES
             self.received[index].line = line
-        membership = struct.pack("@4s4si", socket.inet_aton(endpoint.group), b"", endpoint.check())
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         # Several readers of a host share a group, and each gets every packet: neither option balances multicast. Both,
         # so that a reader which sets only one of them can be another. Bound to the group, the socket gets no other
@@ -174,19 +173,15 @@ cdef class UdpReceiver(Receiver):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.socket.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
-        try:
-            self.socket.bind((endpoint.group, endpoint.port))
-            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        except OSError as error:
-            raise UserError(
-                f"can't join {endpoint.group}:{endpoint.port} on {endpoint.interface!r}: {error.strerror}; "
-                "another program may own the port, or the interface is down"
-            ) from None
+        join(self.socket, endpoint, bind=True)
         self.fd = self.socket.fileno()
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         self._set_stamps(endpoint.interface)
         notes = []
-        self._set_buffer(receive_buffer, notes)
+        note = set_receive_buffer(self.socket, receive_buffer)
+        if note is not None:
+            notes.append(note)
+        self.buffer_bytes = given_buffer(self.socket)
         if busy_poll_us:
             self._poll_busily(busy_poll_us, notes)
         self.notes = tuple(notes)
@@ -203,21 +198,6 @@ cdef class UdpReceiver(Receiver):
                     "or set transport.busy_poll_us to 0"
                 )
                 return
-
-    def _set_buffer(self, int wanted, list notes):
-        # The kernel doubles the value for its own bookkeeping and tells the doubled one; net.core.rmem_max cuts it
-        # silently, unless the process has CAP_NET_ADMIN and says "force".
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
-        self.buffer_bytes = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
-        if self.buffer_bytes < wanted:
-            try:
-                self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, wanted)
-            except PermissionError:
-                notes.append(
-                    f"the receive buffer has {self.buffer_bytes} bytes instead of {wanted}: "
-                    f"sysctl -w net.core.rmem_max={wanted}"
-                )
-            self.buffer_bytes = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
     def _set_stamps(self, str interface):
         flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE
@@ -281,7 +261,7 @@ cdef class UdpReceiver(Receiver):
             self.messages[index].msg_hdr.msg_controllen = CONTROL_BYTES
         allow(self.slots, BURST * SLOT_BYTES)
         count = recvmmsg(self.fd, self.messages, BURST, MSG_DONTWAIT, NULL)
-        self.drained = count < <int> BURST
+        self.empty = count < <int> BURST
         if count <= 0:
             return 0 if c_errno == EAGAIN or c_errno == EINTR else -c_errno
         self.calls += 1

@@ -6,7 +6,7 @@ from wirebook.core.wire.records cimport Record
 
 cdef enum:
     MAGIC = 0x314B4257     # "WBK1"
-    HEADER_BYTES = 40
+    PACKET_HEADER_BYTES = 40
     PACKET_RECORDS = 29
     PACKET_BYTES = 1432
     VERSION = 1

@@ -7,7 +7,7 @@ from wirebook.core.wire.records import Batch
 
 FAULT_NAMES: Final[tuple[str, ...]]
 
-class Channel(enum.IntFlag):
+class Channel(enum.IntEnum):
     INCREMENTAL_CHANNEL = 0
     SNAPSHOT_CHANNEL = 1
 

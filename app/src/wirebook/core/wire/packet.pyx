@@ -37,7 +37,7 @@ cdef class Encoder:
     """
 
     def __cinit__(self, uint16_t venue, uint16_t stream, uint32_t epoch):
-        assert sizeof(Header) == HEADER_BYTES
+        assert sizeof(Header) == PACKET_HEADER_BYTES
         self.header.magic = MAGIC
         self.header.version = VERSION
         self.header.venue = venue
@@ -47,7 +47,7 @@ cdef class Encoder:
     cdef Py_ssize_t fill(self, char* packet, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
         """Make the next packet of `channel` in `packet` (8-byte aligned) of up to 29 records; returns its length."""
         cdef Header* header = <Header*> packet
-        cdef Record* body = <Record*> (packet + HEADER_BYTES)
+        cdef Record* body = <Record*> (packet + PACKET_HEADER_BYTES)
         cdef Py_ssize_t index
         self.sequences[channel] += 1
         header[0] = self.header
@@ -60,7 +60,7 @@ cdef class Encoder:
                 if body[index].kind == CLEAR:
                     body[index].price = <long long> self.sequences[<int> INCREMENTAL_CHANNEL]
         header.send_ns = wall_ns()
-        return HEADER_BYTES + count * RECORD_BYTES
+        return PACKET_HEADER_BYTES + count * RECORD_BYTES
 
     def encode(self, Batch batch, uint8_t channel=INCREMENTAL_CHANNEL):
         """The batch's records as packets, a list of bytes; an empty batch makes none."""
@@ -86,7 +86,7 @@ cdef class Encoder:
 cdef int fault_of(const char* packet, Py_ssize_t length) noexcept nogil:
     """VALID, or the first reason not to believe the packet."""
     cdef const Header* header = <const Header*> packet
-    if unlikely(length < HEADER_BYTES):
+    if unlikely(length < PACKET_HEADER_BYTES):
         return TOO_SHORT
     if unlikely(header.magic != MAGIC):
         return BAD_MAGIC
@@ -96,7 +96,7 @@ cdef int fault_of(const char* packet, Py_ssize_t length) noexcept nogil:
         return BAD_CHANNEL
     if unlikely(header.count > PACKET_RECORDS):
         return BAD_COUNT
-    if unlikely(length != HEADER_BYTES + header.count * RECORD_BYTES):
+    if unlikely(length != PACKET_HEADER_BYTES + header.count * RECORD_BYTES):
         return BAD_LENGTH
     if unlikely(header.sequence == 0):
         return BAD_SEQUENCE
@@ -112,7 +112,7 @@ def decode(const unsigned char[::1] data not None):
     cdef int fault = TOO_SHORT if length == 0 else fault_of(<const char*> &data[0], length)
     if fault != VALID:
         raise ValueError(FAULT_NAMES[fault])
-    memcpy(&header, &data[0], HEADER_BYTES)
+    memcpy(&header, &data[0], PACKET_HEADER_BYTES)
     batch = Batch(PACKET_RECORDS)
-    batch.extend(data[HEADER_BYTES:])
+    batch.extend(data[PACKET_HEADER_BYTES:])
     return Packet(header.channel, header.venue, header.stream, header.epoch, header.sequence, header.send_ns, batch)

@@ -4,7 +4,7 @@ from typing import Any
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-class Kind(enum.IntFlag):
+class Kind(enum.IntEnum):
     BID = 0
     ASK = 1
     CLEAR = 2
@@ -13,11 +13,11 @@ class Kind(enum.IntFlag):
     HEARTBEAT = 5
     DEFINE = 6
 
-class Flag(enum.IntFlag):
+class Flag(enum.IntEnum):
     EVENT_END = 1
     SNAPSHOT = 2
 
-class Reason(enum.IntFlag):
+class Reason(enum.IntEnum):
     NO_REASON = 0
     GAP = 1
     DISCONNECTED = 2
@@ -31,7 +31,8 @@ class Reason(enum.IntFlag):
     CROSSED = 10
 
 class Batch:
-    capacity: int
+    @property
+    def capacity(self) -> int: ...
     def __init__(self, capacity: int) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...

@@ -11,10 +11,14 @@ class Granted(Protocol):
     def close(self) -> None: ...
 
 class AfXdpReceiver(Receiver):
-    xsk: XskSocket
-    mode: str
-    malformed: int
-    bad_udp_checksum: int
+    @property
+    def xsk(self) -> XskSocket: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def malformed(self) -> int: ...
+    @property
+    def bad_udp_checksum(self) -> int: ...
     def __init__(
         self,
         xsk: XskSocket,

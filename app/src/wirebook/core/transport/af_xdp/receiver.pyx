@@ -5,7 +5,6 @@ ARP and everything else. Loading the program is a privileged process's work: see
 """
 
 import socket
-import struct
 import time
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -19,12 +18,13 @@ from wirebook.core.transport.af_xdp.frame cimport (
 )
 from wirebook.core.transport.af_xdp.program import Verdicts
 from wirebook.core.transport.af_xdp.socket cimport (
-    HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons, xsk_ring_cons__peek, xsk_ring_cons__release,
+    FRAME_HEADERS_BYTES, XskSocket, xdp_desc, xsk_ring_cons, xsk_ring_cons__peek, xsk_ring_cons__release,
     xsk_ring_cons__rx_desc, xsk_ring_prod, xsk_ring_prod__fill_addr, xsk_ring_prod__needs_wakeup,
     xsk_ring_prod__reserve, xsk_ring_prod__submit,
 )
 from wirebook.core.transport.af_xdp.tap cimport Tap
 from wirebook.core.transport.base cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver
+from wirebook.core.transport.multicast import join
 from wirebook.errors import UserError
 
 cdef extern from "transport/af_xdp/steer.h" nogil:
@@ -44,15 +44,12 @@ def _join(endpoints):
     It is bound to no port, so no packet that the program passes to the kernel is ever queued for it.
     """
     joined = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-    for endpoint in endpoints:
-        member = struct.pack("@4s4si", socket.inet_aton(endpoint.group), b"", endpoint.check())
-        try:
-            joined.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-        except OSError as error:
-            joined.close()
-            raise UserError(
-                f"can't join {endpoint.group} on {endpoint.interface!r}: {error.strerror}; bring the interface up"
-            ) from None
+    try:
+        for endpoint in endpoints:
+            join(joined, endpoint, bind=False)
+    except UserError:
+        joined.close()
+        raise
     return joined
 
 
@@ -119,14 +116,14 @@ cdef class AfXdpReceiver(Receiver):
         cdef xsk_ring_prod* fill = &self.xsk.fill
         cdef char* area = self.xsk.area
         cdef char* frame
-        cdef const xdp_desc* place
+        cdef const xdp_desc* descriptor
         cdef steer_stamp stamp
         cdef Received* received = &self.received[0]
         cdef uint32_t index = 0, back = 0, count, n, length
         cdef uint64_t newest = self.newest, offset = self.tai_offset
         cdef int failed
         cdef bint tapped = self.tap is not None and self.tap.wanted()
-        self.drained = True
+        self.empty = True
         if unlikely(self.fd < 0):
             return 0
         if self.held:
@@ -141,29 +138,30 @@ cdef class AfXdpReceiver(Receiver):
         # Else what came since the last look is not seen before all that was there then is taken.
         rx.cached_prod = rx.cached_cons
         count = xsk_ring_cons__peek(rx, BURST, &index)
-        self.drained = count < BURST
+        self.empty = count < BURST
         if count == 0:
             return 0
         # The frames go back with the next look. There is room for all: the ring is as long as there are frames.
         xsk_ring_prod__reserve(fill, count, &back)
         # A loop this short asks for all frames at once; the one below would wait for one after another.
         for n in range(count):
-            place = xsk_ring_cons__rx_desc(rx, index + n)
-            xsk_ring_prod__fill_addr(fill, back + n)[0] = place.addr  # the kernel rounds it down to the place's start
-            prefetch(area + place.addr)
-            prefetch(area + place.addr + HEADERS_BYTES)
+            descriptor = xsk_ring_cons__rx_desc(rx, index + n)
+            # The kernel rounds it down to the frame's start.
+            xsk_ring_prod__fill_addr(fill, back + n)[0] = descriptor.addr
+            prefetch(area + descriptor.addr)
+            prefetch(area + descriptor.addr + FRAME_HEADERS_BYTES)
         for n in range(count):
-            place = xsk_ring_cons__rx_desc(rx, index + n)
-            frame = area + place.addr
+            descriptor = xsk_ring_cons__rx_desc(rx, index + n)
+            frame = area + descriptor.addr
             length = ntohs((<const uint16_t*> (frame + UDP_LENGTH))[0])
-            if unlikely(place.len < HEADERS_BYTES or length < UDP_BYTES
-                        or length > place.len - (HEADERS_BYTES - UDP_BYTES)):
+            if unlikely(descriptor.len < FRAME_HEADERS_BYTES or length < UDP_BYTES
+                        or length > descriptor.len - (FRAME_HEADERS_BYTES - UDP_BYTES)):
                 self.malformed += 1
                 continue
             if self.verify_checksum and unlikely(not _sound(frame, length)):
                 self.bad_udp_checksum += 1
                 continue
-            received.data = frame + HEADERS_BYTES
+            received.data = frame + FRAME_HEADERS_BYTES
             received.length = length - UDP_BYTES
             memcpy(&stamp, frame - sizeof(steer_stamp), sizeof(steer_stamp))
             if likely(stamp.mark == STEER_MARK and stamp.tai_ns >= newest):
@@ -176,7 +174,7 @@ cdef class AfXdpReceiver(Receiver):
                 received.line = self.line_of(frame)
                 received.receive_ns = 0
             if unlikely(tapped):
-                self.tap.offer(frame, place.len, received.receive_ns, received.stamp, received.line)
+                self.tap.offer(frame, descriptor.len, received.receive_ns, received.stamp, received.line)
             forbid(received.data + received.length, RED_ZONE)
             received += 1
         xsk_ring_cons__release(rx, count)

@@ -12,9 +12,9 @@ from wirebook.core.base.hints cimport unlikely
 from wirebook.core.transport.af_xdp.frame cimport (
     IP_BYTES, IP_CHECKSUM, IP_LENGTH, UDP_BYTES, UDP_CHECKSUM, UDP_LENGTH, htons, internet_checksum, internet_sum,
 )
-from wirebook.core.transport.af_xdp.socket cimport HEADERS_BYTES, XskSocket
+from wirebook.core.transport.af_xdp.socket cimport FRAME_HEADERS_BYTES, XskSocket
 from wirebook.core.transport.base cimport Sender
-from wirebook.core.wire.packet cimport HEADER_BYTES, PACKET_RECORDS, Encoder
+from wirebook.core.wire.packet cimport PACKET_HEADER_BYTES, PACKET_RECORDS, Encoder
 from wirebook.core.wire.records cimport RECORD_BYTES, Record
 from wirebook.errors import UserError
 
@@ -35,7 +35,7 @@ cdef class AfXdpSender(Sender):
             endpoint.check()
             mac, address = _addresses(endpoint.interface)
             headers = _headers(endpoint, mac, address, source_port, ttl)
-            memcpy(self.headers[line], <const char*> headers, HEADERS_BYTES)
+            memcpy(self.headers[line], <const char*> headers, FRAME_HEADERS_BYTES)
             pseudo = address + socket.inet_aton(endpoint.group) + struct.pack(">H", socket.IPPROTO_UDP)
             self.pseudo[line] = internet_sum(<const char*> pseudo, len(pseudo), 0)
         self.first = lines[0][0]
@@ -65,17 +65,17 @@ cdef class AfXdpSender(Sender):
             const char* packet) noexcept nogil:
         """Queue a packet on a line: a copy of `packet`, or with NULL the next one, made of the records. Returns it."""
         cdef char* frame = xsk.frame() if xsk.fd >= 0 else NULL
-        cdef char* payload = &self.scratch[0] if frame == NULL else frame + HEADERS_BYTES
+        cdef char* payload = &self.scratch[0] if frame == NULL else frame + FRAME_HEADERS_BYTES
         cdef Py_ssize_t length
         if packet == NULL:
             length = encoder.fill(payload, records, count, channel)
         else:
-            length = HEADER_BYTES + count * RECORD_BYTES
+            length = PACKET_HEADER_BYTES + count * RECORD_BYTES
             memcpy(payload, packet, length)
         if unlikely(frame == NULL):
             self.drops += 1
             return payload
-        memcpy(frame, self.headers[line], HEADERS_BYTES)
+        memcpy(frame, self.headers[line], FRAME_HEADERS_BYTES)
         (<uint16_t*> (frame + IP_LENGTH))[0] = htons(<uint16_t> (IP_BYTES + UDP_BYTES + length))
         (<uint16_t*> (frame + IP_CHECKSUM))[0] = internet_checksum(internet_sum(frame + 14, IP_BYTES, 0))
         (<uint16_t*> (frame + UDP_LENGTH))[0] = htons(<uint16_t> (UDP_BYTES + length))
@@ -83,7 +83,7 @@ cdef class AfXdpSender(Sender):
         cdef uint64_t sum = self.pseudo[line] + (<uint16_t*> (frame + UDP_LENGTH))[0]
         cdef uint16_t check = internet_checksum(internet_sum(frame + 34, UDP_BYTES + length, sum))
         (<uint16_t*> (frame + UDP_CHECKSUM))[0] = check if check else 0xFFFF
-        xsk.queue_frame(frame, <uint32_t> (HEADERS_BYTES + length))
+        xsk.queue_frame(frame, <uint32_t> (FRAME_HEADERS_BYTES + length))
         self.packets += 1
         self.bytes += length
         return payload

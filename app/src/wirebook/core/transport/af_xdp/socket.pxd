@@ -30,7 +30,7 @@ cdef enum:
     FRAME_BYTES = 2048
     FRAMES = 4096
     # Ethernet, IPv4 without options, UDP.
-    HEADERS_BYTES = 42
+    FRAME_HEADERS_BYTES = 42
     # The kernel puts a frame 256 bytes (XDP_PACKET_HEADROOM) and this behind the start of its place. Then the payload
     # starts at 320: on a cache line's boundary, with the headers and the program's stamp all in the line before it.
     HEADROOM = 22

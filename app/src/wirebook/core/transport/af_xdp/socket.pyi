@@ -1,9 +1,14 @@
 class XskSocket:
-    fd: int
-    interface: str
-    queue_id: int
-    zero_copy: bool
-    pages: str
+    @property
+    def fd(self) -> int: ...
+    @property
+    def interface(self) -> str: ...
+    @property
+    def queue_id(self) -> int: ...
+    @property
+    def zero_copy(self) -> bool: ...
+    @property
+    def pages(self) -> str: ...
     def __init__(
         self,
         interface: str,

@@ -146,7 +146,7 @@ cdef class XskSocket:
         return -c_errno
 
     cdef char* frame(self) noexcept nogil:
-        """Where the headers of a frame to send begin, and HEADERS_BYTES on its payload; NULL: all are on their way."""
+        """Where the headers of a frame to send begin, and FRAME_HEADERS_BYTES on its payload; NULL: none is free."""
         if self.idle_count == 0:
             self.flush()
             self.reclaim()
@@ -158,12 +158,12 @@ cdef class XskSocket:
     cdef void queue_frame(self, const char* headers, uint32_t length) noexcept nogil:
         """Put a frame of frame() in the tx ring, which has room for every frame."""
         cdef uint32_t index = 0
-        cdef xdp_desc* place
+        cdef xdp_desc* descriptor
         xsk_ring_prod__reserve(&self.tx, 1, &index)
-        place = xsk_ring_prod__tx_desc(&self.tx, index)
-        place.addr = headers - self.area
-        place.len = length
-        place.options = 0
+        descriptor = xsk_ring_prod__tx_desc(&self.tx, index)
+        descriptor.addr = headers - self.area
+        descriptor.len = length
+        descriptor.options = 0
         self.queued += 1
 
     cdef int flush(self) noexcept nogil:

@@ -2,9 +2,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     SLOTS = 2048
-    SLOT_BYTES = 1568
+    TAP_SLOT_BYTES = 1568
     SLOT_DATA = 1536       # of a frame; more is cut off
-    HEADER_BYTES = 4096
+    TAP_HEADER_BYTES = 4096
 
 cdef struct TapHeader:
     char magic[8]

@@ -25,7 +25,7 @@ _MODE = 0o660
 _KEEP_NS = 3_000_000_000
 
 cdef enum:
-    FILE_BYTES = HEADER_BYTES + SLOTS * SLOT_BYTES
+    FILE_BYTES = TAP_HEADER_BYTES + SLOTS * TAP_SLOT_BYTES
 
 
 cdef void* _map(int fd) except NULL:
@@ -40,7 +40,7 @@ cdef class Tap:
 
     def __cinit__(self, path):
         self.path = path
-        assert sizeof(TapSlot) == SLOT_BYTES and sizeof(TapHeader) <= HEADER_BYTES
+        assert sizeof(TapSlot) == TAP_SLOT_BYTES and sizeof(TapHeader) <= TAP_HEADER_BYTES
         try:
             os.unlink(path)  # of a process that was killed; a reader of it sees nothing new, and looks again
         except FileNotFoundError:
@@ -55,9 +55,9 @@ cdef class Tap:
             self.header = <TapHeader*> _map(fd)
         finally:
             os.close(fd)
-        self.slots = <char*> self.header + HEADER_BYTES
+        self.slots = <char*> self.header + TAP_HEADER_BYTES
         self.header.slots = SLOTS
-        self.header.slot_bytes = SLOT_BYTES
+        self.header.slot_bytes = TAP_SLOT_BYTES
         memcpy(self.header.magic, <const char*> MAGIC, 8)
 
     def __dealloc__(self):
@@ -71,7 +71,7 @@ cdef class Tap:
             self, const char* frame, uint32_t length, uint64_t receive_ns, uint8_t stamp, uint8_t line) noexcept nogil:
         """Copy a frame; without a time of receipt it gets the present one."""
         cdef uint64_t head = self.header.head
-        cdef TapSlot* slot = <TapSlot*> (self.slots + head % SLOTS * SLOT_BYTES)
+        cdef TapSlot* slot = <TapSlot*> (self.slots + head % SLOTS * TAP_SLOT_BYTES)
         store_relaxed_64(&slot.sequence, 0)
         fence_release()
         slot.receive_ns = receive_ns if receive_ns else wall_ns()
@@ -118,7 +118,7 @@ cdef class TapReader:
             os.close(fd)
         if self.header.magic[:8] != MAGIC:
             raise UserError(f"{path} is not this release's: restart the book process")
-        self.slots = <char*> self.header + HEADER_BYTES
+        self.slots = <char*> self.header + TAP_HEADER_BYTES
         self.next = load_acquire_64(&self.header.head)
         self._want()
 
@@ -142,7 +142,7 @@ cdef class TapReader:
             self.next = head - SLOTS
         found = []
         while self.next < head:
-            slot = <TapSlot*> (self.slots + self.next % SLOTS * SLOT_BYTES)
+            slot = <TapSlot*> (self.slots + self.next % SLOTS * TAP_SLOT_BYTES)
             whole = load_acquire_64(&slot.sequence) == self.next + 1
             memcpy(&copy, slot, sizeof(TapSlot))
             fence_acquire()
