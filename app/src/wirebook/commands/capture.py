@@ -141,14 +141,14 @@ def _joined(address: Endpoint) -> socket.socket:
     one.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     one.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
     one.setblocking(False)
+    note = multicast.set_receive_buffer(one, _BUFFER_BYTES)
+    if note is not None:
+        _log.warning("%s:%d: %s", address.group, address.port, note)
     try:
         multicast.join(one, address, bind=True)
     except UserError:
         one.close()
         raise
-    note = multicast.set_receive_buffer(one, _BUFFER_BYTES)
-    if note is not None:
-        _log.warning("%s:%d: %s", address.group, address.port, note)
     return one
 
 
