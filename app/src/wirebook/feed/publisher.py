@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from struct import Struct
 from typing import Final, Protocol
 
 from wirebook.core.books.books import Books
-from wirebook.core.wire.packet import Channel, Encoder
+from wirebook.core.wire.packet import RECORDS, Channel, Encoder
 from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues.base import Instrument
 
 BATCH_RECORDS: Final = 1 << 17
 """More than the largest message of any venue has levels."""
-_PACKET_RECORDS: Final = 29
-_TIMES: Final = Struct("<QQ")
-"""exchange_ns and receive_ns, at the end of a record."""
-_RECORD_BYTES: Final = 48
-
 _SNAPSHOT_PERIOD: Final = 0.5
 """Seconds between two snapshots of the same book, if the rate allows."""
 
@@ -81,7 +75,7 @@ class Publisher:
 
     def commit(self, _symbol: int, /) -> None:
         """Send when a packet is full; less than that waits for `flush`, at the end of what the socket had."""
-        if len(self.batch) >= _PACKET_RECORDS:
+        if len(self.batch) >= RECORDS:
             self.flush()
 
     def flush(self) -> None:
@@ -94,7 +88,7 @@ class Publisher:
             self.batch.clear()
 
     def _sample(self) -> None:
-        exchange_ns, receive_ns = _TIMES.unpack_from(self.batch, len(self.batch) * _RECORD_BYTES - _TIMES.size)
+        exchange_ns, receive_ns = self.batch.times()
         if exchange_ns:
             self.age = (receive_ns - exchange_ns) / 1e9
 

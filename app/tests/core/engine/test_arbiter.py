@@ -47,6 +47,27 @@ def test_streams_beyond_the_table_are_refused() -> None:
     assert arbiter.take(packets(2, stream=0)[2]) == ("next", [2])
 
 
+def test_each_of_many_publishers_is_told_by_venue_and_stream() -> None:
+    """Whatever their numbers: those that are looked for at one place of the table, too."""
+    random.seed(7)
+    batch = Batch(1)
+    batch.append(0, Kind.BID)
+    for numbers in (
+        [(venue, stream) for venue in range(1, 9) for stream in range(8)],
+        random.sample([(venue, stream) for venue in range(100) for stream in range(1000)], 64),
+    ):
+        arbiter = Arbiter()
+        encoders = [Encoder(venue, stream, 1) for venue, stream in numbers]
+        for sequence in range(1, 5):
+            for encoder in random.sample(encoders, len(encoders)):
+                expected = "first" if sequence == 1 else "next"
+                assert arbiter.take(encoder.encode(batch, 0)[0]) == (expected, [sequence])
+        streams = arbiter.counters()["streams"]
+        assert sorted((each["venue"], each["stream"], each["packets"]) for each in streams) == sorted(
+            (venue, stream, 4) for venue, stream in numbers
+        )
+
+
 def test_the_first_copy_counts() -> None:
     arbiter, sent = Arbiter(2), packets(3)
     assert arbiter.take(sent[1], line=A) == ("first", [1])

@@ -1,14 +1,13 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wirebook.core.base.memory cimport Arena
-from wirebook.core.engine.streams cimport CHANNELS, SOURCES, Source, Stream
+from wirebook.core.engine.streams cimport CHANNELS, PLACES, SOURCES, Source, Stream
 from wirebook.core.market.layout cimport Metrics
 from wirebook.core.transport.base cimport Received
-from wirebook.core.wire.packet cimport FAULTS, Header
+from wirebook.core.wire.packet cimport FAULTS, PACKET_ROOM, Header
 
 cdef enum:
     WINDOW = 1024          # packets that can wait for a hole before them: 5 ms at 200,000 a second
-    HELD_BYTES = 1536      # longer than any valid packet
 
 # A packet's order in its stream.
 cdef enum:
@@ -26,13 +25,13 @@ cdef struct Slot:
     uint64_t since         # CLOCK_MONOTONIC of its arrival
     uint16_t next_free     # slot + 1
     uint64_t padding[3]
-    char data[HELD_BYTES]
+    char data[PACKET_ROOM]
 
 
 cdef class Arbiter:
     cdef Source sources[SOURCES]
     cdef uint32_t used     # of them
-    cdef Source* recent
+    cdef uint8_t gates[PLACES]  # of the sources, by hash; 0: none
     cdef uint64_t faults[FAULTS]
     cdef readonly int lines
     cdef uint64_t timeout
@@ -47,7 +46,7 @@ cdef class Arbiter:
     cdef int check(self, const Received* received, uint64_t now, Stream** found) noexcept nogil
     cdef int order_of(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil
     cdef Stream* find(self, const Header* header) noexcept nogil
-    cdef Source* find_source(self, const Header* header) noexcept nogil
+    cdef Source* take_in(self, const Header* header, uint32_t place) noexcept nogil
 
     cdef inline Stream* stream_at(self, uint32_t index) noexcept nogil:
         """Those of all sources, counted through."""

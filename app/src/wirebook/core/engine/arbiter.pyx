@@ -9,7 +9,7 @@ socket. With one line every hole is given up at once: a line doesn't overtake it
 from libc.string cimport memcpy, memset
 
 from wirebook.core.base.hints cimport likely, unlikely
-from wirebook.core.engine.streams cimport CHANNELS, SOURCES, LineState, Source, Stream
+from wirebook.core.engine.streams cimport CHANNELS, PLACES, SOURCES, LineState, Source, Stream
 from wirebook.core.market.layout cimport Metrics
 from wirebook.core.transport.base cimport LINES, PACKET_WORDS, receive_bytes
 from wirebook.core.wire.packet cimport FAULTS, TOO_MANY_STREAMS, VALID, Header, fault_of
@@ -47,7 +47,6 @@ cdef class Arbiter:
         for index in range(WINDOW):
             self.slots[index].next_free = <uint16_t> (index + 2 if index + 1 < WINDOW else 0)
         self.free = 1
-        self.recent = &self.sources[0]
 
     cdef int check(self, const Received* received, uint64_t now, Stream** found) noexcept nogil:
         """Count the packet and tell its order; `found` is its stream unless it's INVALID. `now` is CLOCK_MONOTONIC.
@@ -118,21 +117,19 @@ cdef class Arbiter:
 
     cdef Stream* find(self, const Header* header) noexcept nogil:
         """The stream of a packet, of a new source if need be; NULL when the table is full."""
-        cdef Source* source = self.recent
-        if unlikely(source.venue != header.venue or source.stream != header.stream or self.used == 0):
-            source = self.find_source(header)
-            if source == NULL:
-                return NULL
-            self.recent = source
-        return &source.channels[header.channel]
+        cdef uint32_t place = place_of(header)
+        cdef Source* source
+        while self.gates[place] != 0:
+            source = &self.sources[self.gates[place] - 1]
+            if likely(source.venue == header.venue and source.stream == header.stream):
+                return &source.channels[header.channel]
+            place = (place + 1) % PLACES
+        source = self.take_in(header, place)
+        return &source.channels[header.channel] if source != NULL else NULL
 
-    cdef Source* find_source(self, const Header* header) noexcept nogil:
+    cdef Source* take_in(self, const Header* header, uint32_t place) noexcept nogil:
         cdef Source* source
         cdef uint32_t index
-        for index in range(self.used):
-            source = &self.sources[index]
-            if source.venue == header.venue and source.stream == header.stream:
-                return source
         if self.used == SOURCES:
             return NULL
         source = &self.sources[self.used]
@@ -145,7 +142,7 @@ cdef class Arbiter:
             source.channels[index].channel = <uint8_t> index
             source.channels[index].kept = self.kept + (self.used * CHANNELS + index) * WINDOW
         self.used += 1
-        source.gate = <uint8_t> self.used
+        source.gate = self.gates[place] = <uint8_t> self.used
         return source
 
     cdef void restart(self, Stream* stream, const Header* header) noexcept nogil:
@@ -322,6 +319,11 @@ cdef dict stream_counters(Stream* stream):
             for n in range(LINES)
         ],
     }
+
+
+cdef inline uint32_t place_of(const Header* header) noexcept nogil:
+    """Where a source is looked for first. The golden ratio's bits keep venues and streams that count by one apart."""
+    return (<uint32_t> header.venue << 16 | header.stream) * <uint32_t> 0x9E3779B1 >> 24
 
 
 cdef inline void advance(Stream* stream) noexcept nogil:

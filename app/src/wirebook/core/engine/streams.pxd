@@ -10,6 +10,7 @@ from wirebook.core.transport.base cimport LINES
 
 cdef enum:
     SOURCES = 64           # publishers that one process can follow
+    PLACES = 256           # where they are looked for: so many that probes stay short
     CHANNELS = 2
 
 # What one line brought of a stream.

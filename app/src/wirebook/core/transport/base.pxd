@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from wirebook.core.wire.packet cimport Encoder
+from wirebook.core.wire.packet cimport PACKET_ROOM, Encoder
 from wirebook.core.wire.records cimport Record
 
 cdef extern from "<poll.h>" nogil:
@@ -14,7 +14,7 @@ cdef extern from "<poll.h>" nogil:
 cdef enum:
     BURST = 32             # packets that one look takes at most
     LINES = 2
-    PACKET_WORDS = 192     # longer than any valid packet: what is too long stays so
+    PACKET_WORDS = PACKET_ROOM // 8
 
 cpdef enum Line:
     LINE_A = 0

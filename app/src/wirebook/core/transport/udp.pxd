@@ -4,7 +4,6 @@ from posix.time cimport timespec
 from wirebook.core.transport.base cimport BURST, LINES, Received, Receiver, Sender
 
 cdef enum:
-    SLOT_BYTES = 1536      # a packet's place: longer than any valid packet, a multiple of the cache line
     CONTROL_BYTES = 128
 
 cdef extern from "<sys/socket.h>" nogil:

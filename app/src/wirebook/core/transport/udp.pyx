@@ -16,7 +16,7 @@ from wirebook.core.base.sanitize cimport allow, forbid
 from wirebook.core.transport.base cimport (
     BURST, LINES, STAMP_HARDWARE, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender,
 )
-from wirebook.core.wire.packet cimport PACKET_RECORDS, Encoder
+from wirebook.core.wire.packet cimport PACKET_RECORDS, PACKET_ROOM, Encoder
 from wirebook.core.wire.records cimport Record
 
 from wirebook.core.transport.multicast import join, receive_buffer as given_buffer, set_receive_buffer
@@ -57,9 +57,9 @@ cdef inline uint64_t ns_of(const timespec* time) noexcept nogil:
 
 cdef char* _slots() except NULL:
     cdef void* memory = NULL
-    if posix_memalign(&memory, 4096, BURST * SLOT_BYTES) != 0:
+    if posix_memalign(&memory, 4096, BURST * PACKET_ROOM) != 0:
         raise MemoryError
-    memset(memory, 0, BURST * SLOT_BYTES)  # faulted in now, not with the first packet
+    memset(memory, 0, BURST * PACKET_ROOM)  # faulted in now, not with the first packet
     return <char*> memory
 
 
@@ -74,7 +74,7 @@ cdef class UdpSender(Sender):
         cdef int index
         self.slots = _slots()
         for index in range(BURST):
-            self.vectors[index].iov_base = self.slots + index * SLOT_BYTES
+            self.vectors[index].iov_base = self.slots + index * PACKET_ROOM
             self.messages[index].msg_hdr.msg_iov = &self.vectors[index]
             self.messages[index].msg_hdr.msg_iovlen = 1
         if not 1 <= len(lines) <= LINES:
@@ -93,7 +93,7 @@ cdef class UdpSender(Sender):
         cdef Py_ssize_t part
         while count > 0:
             part = min(count, <Py_ssize_t> PACKET_RECORDS)
-            self.vectors[filled].iov_len = encoder.fill(self.slots + filled * SLOT_BYTES, records, part, channel)
+            self.vectors[filled].iov_len = encoder.fill(self.slots + filled * PACKET_ROOM, records, part, channel)
             filled += 1
             records += part
             count -= part
@@ -159,12 +159,12 @@ cdef class UdpReceiver(Receiver):
         self.slots = _slots()
         self.seldom = seldom
         for index in range(BURST):
-            self.vectors[index].iov_base = self.slots + index * SLOT_BYTES
-            self.vectors[index].iov_len = SLOT_BYTES
+            self.vectors[index].iov_base = self.slots + index * PACKET_ROOM
+            self.vectors[index].iov_len = PACKET_ROOM
             self.messages[index].msg_hdr.msg_iov = &self.vectors[index]
             self.messages[index].msg_hdr.msg_iovlen = 1
             self.messages[index].msg_hdr.msg_control = self.control[index]
-            self.received[index].data = self.slots + index * SLOT_BYTES
+            self.received[index].data = self.slots + index * PACKET_ROOM
             self.received[index].line = line
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         # Several readers of a host share a group, and each gets every packet: neither option balances multicast. Both,
@@ -240,7 +240,7 @@ cdef class UdpReceiver(Receiver):
 
     def __dealloc__(self):
         if self.slots != NULL:
-            allow(self.slots, BURST * SLOT_BYTES)
+            allow(self.slots, BURST * PACKET_ROOM)
         free(self.slots)
 
     cdef void stamp(self, Received* received, const timespec* times) noexcept nogil:
@@ -259,7 +259,7 @@ cdef class UdpReceiver(Receiver):
         cdef cmsghdr* control
         for index in range(BURST):
             self.messages[index].msg_hdr.msg_controllen = CONTROL_BYTES
-        allow(self.slots, BURST * SLOT_BYTES)
+        allow(self.slots, BURST * PACKET_ROOM)
         count = recvmmsg(self.fd, self.messages, BURST, MSG_DONTWAIT, NULL)
         self.empty = count < <int> BURST
         if count <= 0:
@@ -268,7 +268,7 @@ cdef class UdpReceiver(Receiver):
         self.packets += count
         for index in range(count):
             self.received[index].length = self.messages[index].msg_len
-            forbid(self.received[index].data + self.messages[index].msg_len, SLOT_BYTES - self.messages[index].msg_len)
+            forbid(self.received[index].data + self.messages[index].msg_len, PACKET_ROOM - self.messages[index].msg_len)
             self.received[index].stamp = STAMP_USER
             self.received[index].receive_ns = 0
             control = CMSG_FIRSTHDR(&self.messages[index].msg_hdr)

@@ -9,6 +9,7 @@ cdef enum:
     PACKET_HEADER_BYTES = 40
     PACKET_RECORDS = 29
     PACKET_BYTES = 1432
+    PACKET_ROOM = 1536     # longer than any valid packet, a multiple of the cache line: what is too long stays so
     VERSION = 1
 
 cpdef enum Channel:

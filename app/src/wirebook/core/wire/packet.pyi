@@ -6,6 +6,7 @@ from typing_extensions import Buffer
 from wirebook.core.wire.records import Batch
 
 FAULT_NAMES: Final[tuple[str, ...]]
+RECORDS: Final[int]
 
 class Channel(enum.IntEnum):
     INCREMENTAL_CHANNEL = 0

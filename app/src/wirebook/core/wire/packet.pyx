@@ -8,6 +8,9 @@ from wirebook.core.base.clock cimport wall_ns
 from wirebook.core.base.hints cimport unlikely
 from wirebook.core.wire.records cimport CLEAR, RECORD_BYTES, Batch, Record
 
+RECORDS = PACKET_RECORDS
+"""Of a full packet."""
+
 FAULT_NAMES = (
     "valid", "too_short", "bad_magic", "bad_version", "bad_channel", "bad_count", "bad_length", "bad_sequence",
     "bad_flags", "too_many_streams",

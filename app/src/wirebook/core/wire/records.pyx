@@ -69,6 +69,12 @@ cdef class Batch:
             raise ValueError(f"the batch holds {self.size} records, which can't be cut to {size}")
         self.size = size
 
+    def times(self):
+        """(exchange_ns, receive_ns) of the record appended last; IndexError when there is none."""
+        if not self.size:
+            raise IndexError("the batch is empty")
+        return self.data[self.size - 1].exchange_ns, self.data[self.size - 1].receive_ns
+
     def append(self, uint32_t symbol, uint8_t kind, uint8_t flags=0, uint16_t aux=0, uint64_t update_id=0,
                int64_t price=0, int64_t quantity=0, uint64_t exchange_ns=0, uint64_t receive_ns=0):
         """Append one record; OverflowError when the batch is full."""
