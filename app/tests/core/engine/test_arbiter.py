@@ -50,11 +50,13 @@ def test_streams_beyond_the_table_are_refused() -> None:
 def test_each_of_many_publishers_is_told_by_venue_and_stream() -> None:
     """Whatever their numbers: those that are looked for at one place of the table, too."""
     random.seed(7)
+    at_one_place = [venue for venue in range(1, 1 << 16) if (venue << 16) * 0x9E3779B1 >> 24 & 0xFF == 255]
     batch = Batch(1)
     batch.append(0, Kind.BID)
     for numbers in (
         [(venue, stream) for venue in range(1, 9) for stream in range(8)],
         random.sample([(venue, stream) for venue in range(100) for stream in range(1000)], 64),
+        [(venue, 0) for venue in at_one_place[:64]],
     ):
         arbiter = Arbiter()
         encoders = [Encoder(venue, stream, 1) for venue, stream in numbers]
