@@ -226,6 +226,10 @@ PACKAGES_test := ethtool shellcheck tshark podman runc mmdebstrap debian-archive
 manuals: .venv/pyvenv.cfg collection ## write the manual pages of the on-host programs anew, from what they say of their arguments
 	@python tools/manual-pages
 
+.PHONY: reference
+reference: .venv/.requirements-controller ## write docs/reference/variables.md anew, from the argument specs and defaults of the roles
+	@python tools/variable-reference
+
 .PHONY: requirements
 requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the newest versions that requirements/*.in allow
 	@cd requirements && for set in controller app build test bench; do \

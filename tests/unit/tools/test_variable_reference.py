@@ -1,0 +1,57 @@
+"""docs/reference/variables.md: the page is what the roles' argument specs and defaults say now, and it misses none."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
+
+PAGE = (ROOT / "docs/reference/variables.md").read_text()
+SPECS = sorted(ROLES.glob("*/meta/argument_specs.yml"))
+
+
+def section(variable: str) -> str:
+    """Return what the page says of a variable, its keys included."""
+    _, _, rest = PAGE.partition(f"\n### `{variable}`\n")
+    return re.split(r"(?m)^##", rest)[0]
+
+
+def keys(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the keys of a table and of all tables in it."""
+    return {
+        name: option
+        for key, of in options.items()
+        for name, option in [(key, of), *keys(of.get("options", {})).items()]
+    }
+
+
+def test_the_page_is_generated_from_the_roles_as_they_are(tmp_path: Path) -> None:
+    page = tmp_path / "variables.md"
+    subprocess.run([sys.executable, ROOT / "tools/variable-reference", page], check=True)
+    assert page.read_text() == PAGE, "run `make reference`"
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.parents[1].name)
+def test_it_says_of_each_variable_what_the_role_says(path: Path) -> None:
+    specs = yaml.safe_load(path.read_text())["argument_specs"]
+    file = path.parents[1] / "defaults/main.yml"
+    defaults = yaml.safe_load(file.read_text()) if file.exists() else {}
+    for name, option in ((name, option) for spec in specs.values() for name, option in spec["options"].items()):
+        said = section(name)
+        assert said.startswith(f"\n{'list of ' if option['type'] == 'list' else option['type']}")
+        assert ("**required**" in said.splitlines()[1]) == bool(option.get("required"))
+        default = defaults.get(name)
+        if isinstance(default, (int, float, bool)) or (isinstance(default, str) and default and "{{" not in default):
+            assert f"default: `{str(default).lower() if isinstance(default, bool) else default}`" in said
+        for choice in option.get("choices", []):
+            assert f"`{choice}`" in said
+        for key, of in keys(option.get("options", {})).items():
+            item = re.search(rf"(?m)^ *- `{key}` \(([^)]*)", said)
+            assert item, key
+            assert ("required" in item.group(1)) == bool(of.get("required"))
