@@ -29,11 +29,12 @@ PAGES = [
 MARK = "°"
 # Programs of the system: what begins with one of them, and goes on, is a command.
 SYSTEM = {
-    *("ansible-playbook", "apt", "apt-get", "cat", "chown", "curl", "dmesg", "docker", "dpdk-testpmd", "driverctl"),
-    *("ethtool", "git", "grep", "ip", "journalctl", "lscpu", "lspci", "modprobe", "mount", "pgrep", "ps", "pytest"),
-    *("python", "python3", "sed", "ssh", "ssh-copy-id", "sudo", "sysctl", "systemctl", "systemd-analyze", "tar"),
-    *("tcpdump", "tee", "tshark", "udevadm", "usermod", "wireshark", ".venv/bin/python"),
-}
+    "adduser", "ansible-playbook", "apt", "apt-get", "cat", "chown", "cp", "curl", "dmesg", "docker", "dpdk-testpmd",
+    "driverctl", "echo", "ethtool", "export", "git", "grep", "ip", "journalctl", "lscpu", "lspci", "modprobe", "mount",
+    "pgrep", "ps", "pytest", "python", "python3", "sed", "ssh", "ssh-copy-id", "ssh-keygen", "sudo", "sysctl",
+    "systemctl", "systemd-analyze", "tar", "tcpdump", "tee", "tshark", "udevadm", "usermod", "wireshark",
+    ".venv/bin/python",
+}  # fmt: skip
 # Words that stand for something: what the parsers are given instead.
 MEANT = {
     "VENUE": "binance", "NAME": "binance", "FILE": "file", "ID": "one", "LIST": "2-3", "N": "5", "SECONDS": "5",
@@ -61,7 +62,9 @@ class Told:
 def told_by(page: Path) -> list[Told]:
     """Return the commands of a page: of its inline code, and of blocks without a language."""
     told, fence = [], None
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    # A command that goes on in the next line is one.
+    whole = re.sub(r"\\\n\s*", "", page.read_text())
+    for number, line in enumerate(whole.splitlines(), 1):
         if opened := re.match(r"\s*```(\w*)", line):
             fence = opened.group(1) if fence is None else None
             continue
