@@ -29,7 +29,7 @@ CONFIRMED = "run/wirebook-trial-confirmed"
 PANIC = "proc/sys/kernel/panic"
 TIMER = "wirebook-trial.timer"
 TRIAL, KNOWN_GOOD = "wirebook-trial", "wirebook-known-good"
-TITLES = {TRIAL: "wirebook: kernel command line on trial", KNOWN_GOOD: "wirebook: kernel command line before"}
+TITLES = {TRIAL: "wirebook: kernel command line on trial", KNOWN_GOOD: "wirebook: previous kernel command line"}
 CUSTOM_HEAD = "# Written by wirebook's role kernel_cmdline. What stands here is not the default entry.\n"
 
 
