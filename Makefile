@@ -1,4 +1,4 @@
-# The one entry to wirebook: `make` lists what there is. Everything a target needs is installed by the target, once.
+# The one entry to wirebook: `make` lists the targets. Each target installs what it needs, once.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -25,7 +25,7 @@ help: ## list the targets
 
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
-# Refuses a HOST that the inventory doesn't know, and tells which it does.
+# Refuses a HOST that the inventory doesn't know, and says which hosts it does.
 define need_host
 @[ -e $(INVENTORY) ] || { echo "There is no $(INVENTORY): choose INVENTORY from: $(wildcard inventory/*)" >&2; exit 2; }
 @hosts=$$(ansible nodes -i $(INVENTORY) --list-hosts | tail -n +2 | xargs); \
@@ -36,33 +36,33 @@ esac
 endef
 
 .PHONY: plan deploy verify jitter rollout rollback undo
-plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; change nothing
+plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; changes nothing
 	$(need_host)
 	@$(PLAY) playbooks/plan.yml --limit $(HOST)
 
 # TAGS="ROLE ..." runs these roles only.
-deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (the twin is started if need be)
+deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (starts the twin if need be)
 	$(need_host)
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
 	@$(PLAY) playbooks/deploy.yml --limit $(HOST) $(if $(TAGS),--tags '$(subst $() ,$(,),$(strip $(TAGS)))')
 
-verify: .venv/.requirements-controller collection .cache/packages-controller ## prove every knob of HOST and its feeds, change nothing
+verify: .venv/.requirements-controller collection .cache/packages-controller ## prove every knob of HOST and its feeds; changes nothing
 	$(need_host)
 	@$(PLAY) playbooks/verify.yml --limit $(HOST)
 
-# STOP="UNIT ..." stops and starts again what runs on those CPUs; CPUS=LIST measures these only.
-jitter: .venv/.requirements-controller collection ## measure HOST's isolated CPUs under load (SECONDS=60), refused while something runs on them
+# STOP="UNIT ..." stops what runs on those CPUs and starts it again; CPUS=LIST measures only these.
+jitter: .venv/.requirements-controller collection ## measure HOST's isolated CPUs under load (SECONDS=60); refused while something runs on them
 	$(need_host)
 	@$(PLAY) playbooks/jitter.yml --limit $(HOST) --extra-vars 'jitter_seconds=$(or $(SECONDS),60) jitter_cpus="$(CPUS)" jitter_stop="$(STOP)"'
 
-rollout: .venv/.requirements-controller collection .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; the first failure stops it
+rollout: .venv/.requirements-controller collection .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; stops at the first failure
 	@$(PLAY) playbooks/rollout.yml
 
-rollback: .venv/.requirements-controller collection ## run the engine's release before on HOST, code and configuration
+rollback: .venv/.requirements-controller collection ## run the engine's previous release on HOST, code and configuration
 	$(need_host)
 	@$(PLAY) playbooks/rollback.yml --limit $(HOST)
 
-undo: .venv/.requirements-controller collection ## take back on HOST all that was changed, as its ledger says, and reboot it; recorded data is kept
+undo: .venv/.requirements-controller collection ## take back all changes on HOST, by its ledger, and reboot it; recorded data is kept
 	$(need_host)
 	@$(PLAY) playbooks/undo.yml --limit $(HOST)
 
@@ -97,12 +97,12 @@ app: .venv/.wirebook ## build the engine for this machine's CPU: .venv/bin/wireb
 		--config-settings=setup-args=-Dmarch=native --config-settings=build-dir=$(CURDIR)/.cache/app-build ./app
 	@touch $@
 
-# Of several levels each has its folder: the name of a wheel doesn't tell them apart.
+# Each CPU level has a folder of its own, since the name of a wheel doesn't tell them apart.
 MARCH ?= x86-64-v3
-wheel: .venv/.requirements-app .venv/.requirements-build .cache/packages-app ## a wheel of the engine in app/dist/MARCH (x86-64-v3); PGO=1: with a profile
+wheel: .venv/.requirements-app .venv/.requirements-build .cache/packages-app ## build a wheel of the engine in app/dist/MARCH (x86-64-v3); PGO=1 trains it with a profile
 	@python app/bench/wheel.py $(if $(filter-out 0,$(PGO)),--pgo) --march $(MARCH) app/dist/$(MARCH)
 
-bench: .venv/pyvenv.cfg .cache/packages-app ## measure the hot path beside bare C and beside what else there is; ONLY="book_hot ring": these
+bench: .venv/pyvenv.cfg .cache/packages-app ## measure the hot path beside bare C and other programs; ONLY="book_hot ring" runs only these
 	@python app/bench/run.py $(if $(ONLY),--only $(ONLY))
 
 demo: app ## show the whole flow on this machine: venue, feed, multicast, books
@@ -111,10 +111,10 @@ demo: app ## show the whole flow on this machine: venue, feed, multicast, books
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 SHELL_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*\b(ba)?sh$$' -- . ':!*.j2')
-# Python outside the package; what has no suffix, linters don't find by themselves.
+# Python outside the package: linters don't find files without a suffix by themselves.
 PYTHON_SCRIPTS = $(shell git grep --untracked -lE '^\#!.*python3?$$' -- . ':!*.py' ':!*.j2')
 TWIN_PYTHON = $(shell git ls-files --cached --others --exclude-standard 'tests/twin/*.py')
-# Of Ansible, which says nothing of its types, mypy reads the annotations that there are.
+# Ansible doesn't declare its types; mypy reads the annotations that it has.
 MYPY := MYPYPATH=.cache/collections:.cache/on-host:app/src mypy --strict --no-error-summary --scripts-are-modules --follow-untyped-imports --untyped-calls-exclude=ansible
 NODE := ansible_collections.wirebook.node
 
@@ -130,12 +130,12 @@ lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.
 	@cython-lint --max-line-length 120 app/src
 	@echo "shellcheck, the list of mutants" && shellcheck $(SHELL_SCRIPTS) && tools/mutants --list >/dev/null
 
-unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.wirebook ## units: the engine's, and the collection's plugins and roles (seconds)
+unit: .venv/.requirements-test .venv/.requirements-controller collection .venv/.wirebook ## unit tests of the engine, and of the collection's plugins and roles
 	@$(PYTEST) --rootdir=app --ignore=app/tests/integration app/tests
 	@$(PYTEST) tests/unit
 	@$(PYTEST) tests/twin/test_recap.py
 
-integration: .venv/.requirements-test .cache/packages-test .venv/.wirebook ## the engine over real sockets
+integration: .venv/.requirements-test .cache/packages-test .venv/.wirebook ## test the engine over real sockets
 	@$(PYTEST) --rootdir=app app/tests/integration
 
 # Python 3.13 by that name, or behind pyenv's shims.
@@ -148,10 +148,10 @@ CLIENTS_PYTHON ?= python3.13
 	@.cache/clients/bin/python -m pip --quiet --quiet --disable-pip-version-check install --require-hashes --requirement $<
 	@touch $@
 
-clients: .venv/.requirements-test .venv/.wirebook .cache/clients/.made ## other makers' clients (ccxt, cryptofeed, ...) at the simulated venues
+clients: .venv/.requirements-test .venv/.wirebook .cache/clients/.made ## test other projects' clients (ccxt, cryptofeed, ...) with the simulated venues
 	@$(PYTEST) --rootdir=app app/tests/integration/clients
 
-# The engine once more, in a folder of its own: a build with sanitizers is for nothing else.
+# The engine once more, in a folder of its own, since a build with sanitizers is good for nothing else.
 SANITIZED := .cache/sanitized
 $(SANITIZED)/.made: .venv/.requirements-app .venv/.requirements-build .cache/packages-app $(APP_SOURCES)
 	@echo "Building the engine with AddressSanitizer and UBSan"
@@ -161,26 +161,26 @@ $(SANITIZED)/.made: .venv/.requirements-app .venv/.requirements-build .cache/pac
 		--config-settings=build-dir=$(CURDIR)/.cache/sanitized-build ./app
 	@touch $@
 
-# Python's own memory is not looked at for leaks: it keeps what it will free at its end. With its own allocator for small
-# objects, AddressSanitizer would not see where one ends.
-fuzz: .venv/.requirements-test $(SANITIZED)/.made ## COUNT=1000000 fuzzed packets by each transport and into books, and as many messages, under AddressSanitizer and UBSan (root)
+# Leaks aren't looked for, since Python keeps memory until it exits. Python's own allocator for small objects is switched
+# off, since AddressSanitizer wouldn't see where an object ends.
+fuzz: .venv/.requirements-test $(SANITIZED)/.made ## fuzz each transport, the books and the messages (COUNT=1000000 each) under AddressSanitizer and UBSan (root)
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		PYTHONPATH=$(SANITIZED):app/tests python -m fuzz --count $(or $(COUNT),1000000)
 
-mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/": these, LIST=1: list them
+mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/" runs these, LIST=1 lists them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
-molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## roles on Debian 12 and 13 containers
+molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## test the roles on Debian 12 and 13 containers
 	@molecule/run
 
-twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## roles on a booted kernel: a bare twin is deployed, rebooted, proven
+twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## test the roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
 
-twin-full: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## all of that and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
+twin-full: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## the same and what takes long: every knob turned by hand, every end of a trial boot, killed deploys, undo
 	@$(PYTEST) --verbose --capture=no tests/twin
 
-test: ## all of the above, one after another; what CI runs
+test: ## lint, unit, integration, molecule and twin, one after another; CI runs this
 	@for stage in lint unit integration molecule twin; do \
 		printf '\n== %s\n' "$$stage"; started=$$SECONDS; \
 		$(MAKE) "$$stage"; \
@@ -192,14 +192,14 @@ test: ## all of the above, one after another; what CI runs
 .cache:
 	@mkdir -p $@
 
-# Ansible finds a collection by its path, and a host's programs find wirebook_node in /usr/local/lib/wirebook: both are this checkout.
+# Ansible finds a collection by its path, and a host's programs find wirebook_node in /usr/local/lib/wirebook. Here both are this checkout.
 .PHONY: collection
-collection: ## let Ansible and pytest find this checkout as the collection wirebook.node; the other targets do it themselves
+collection: ## let Ansible and pytest find this checkout as the collection wirebook.node; other targets do this themselves
 	@mkdir -p .cache/collections/ansible_collections/wirebook .cache/on-host
 	@ln --symbolic --force --no-dereference ../../../.. .cache/collections/ansible_collections/wirebook/node
 	@ln --symbolic --force --no-dereference ../../plugins/module_utils .cache/on-host/wirebook_node
 
-# Debian 13's own QEMU has the igb model; on Debian 12 the role twin fetches one that has.
+# Debian 13's own QEMU has the igb model; on Debian 12 the role twin fetches one that has it.
 QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -ge 13 ] 2>/dev/null && echo qemu-system-x86)
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
@@ -223,15 +223,15 @@ PACKAGES_test := ethtool shellcheck tshark podman runc mmdebstrap debian-archive
 	@touch $@
 
 .PHONY: manuals
-manuals: .venv/pyvenv.cfg collection ## write the manual pages of the on-host programs anew, from what they say of their arguments
+manuals: .venv/pyvenv.cfg collection ## rewrite the manual pages of the on-host programs, from what they say about their arguments
 	@python tools/manual-pages
 
 .PHONY: reference
-reference: .venv/.requirements-controller ## write docs/reference/variables.md anew, from the argument specs and defaults of the roles
+reference: .venv/.requirements-controller ## rewrite docs/reference/variables.md, from the roles' argument specs and defaults
 	@python tools/variable-reference
 
 .PHONY: requirements
-requirements: .venv/.requirements-test ## pin requirements/*.txt anew, to the newest versions that requirements/*.in allow
+requirements: .venv/.requirements-test ## pin requirements/*.txt again, to the newest versions that requirements/*.in allow
 	@cd requirements && for set in controller app build test bench; do \
 		uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version 3.11 $$set.in --output-file $$set.txt; \
 	done; \
