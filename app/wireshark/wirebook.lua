@@ -19,7 +19,7 @@ local kinds = {
 local reasons = {
     [1] = "gap", [2] = "disconnected", [3] = "checksum", [4] = "silence",
     [5] = "resync", [6] = "pool exhausted", [7] = "too slow", [8] = "stopped",
-    [9] = "unreadable", [10] = "crossed",
+    [9] = "unreadable", [10] = "crossed", [11] = "contested",
 }
 
 local wirebook = Proto("wirebook", "wirebook market data")
@@ -35,7 +35,7 @@ f.epoch = ProtoField.uint32("wirebook.epoch", "Epoch (s)")
 f.sequence = ProtoField.uint64("wirebook.sequence", "Sequence")
 f.send_ns = ProtoField.uint64("wirebook.send_ns", "Send time (ns)")
 f.flags = ProtoField.uint32("wirebook.flags", "Flags", base.HEX)
-f.reserved = ProtoField.uint32("wirebook.reserved", "Reserved", base.HEX)
+f.nonce = ProtoField.uint32("wirebook.nonce", "Nonce", base.HEX)
 
 f.symbol = ProtoField.uint32("wirebook.record.symbol", "Symbol")
 f.kind = ProtoField.uint8("wirebook.record.kind", "Kind", base.DEC, kinds)
@@ -102,7 +102,7 @@ function wirebook.dissector(buf, pinfo, root)
     tree:add_le(f.sequence, buf(16, 8))
     tree:add_le(f.send_ns, buf(24, 8))
     tree:add_le(f.flags, buf(32, 4))
-    tree:add_le(f.reserved, buf(36, 4))
+    tree:add_le(f.nonce, buf(36, 4))
     pinfo.cols.info = string.format(
         "%s venue %d stream %d seq %s, %d records",
         channels[buf(5, 1):le_uint()] or "?", buf(8, 2):le_uint(), buf(10, 2):le_uint(),

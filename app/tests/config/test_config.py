@@ -207,7 +207,7 @@ def test_a_feed_of_one_symbol_has_room_for_the_books_of_every_id() -> None:
 
 
 def test_the_list_of_senders() -> None:
-    assert parse({"af_xdp": {"senders": ["10.1.2.3", "10.1.2.4"]}}).af_xdp.senders == ("10.1.2.3", "10.1.2.4")
+    assert parse({"transport": {"senders": ["10.1.2.3", "10.1.2.4"]}}).transport.senders == ("10.1.2.3", "10.1.2.4")
     for wrong in ("10.1.2.3", ["239.192.7.1"], ["colo1"], [1], ["10.1.2.3"] * 65):
-        with pytest.raises(UserError, match=r"af_xdp\.senders = .* not allowed; it must be a list of up to 64 IPv4"):
-            parse({"af_xdp": {"senders": wrong}})
+        with pytest.raises(UserError, match=r"transport\.senders = .* not allowed; it must be a list of up to 64 IPv4"):
+            parse({"transport": {"senders": wrong}})

@@ -130,7 +130,7 @@ def _live(dice: random.Random, count: int) -> Counter[str]:
         path = Path(folder) / "market"
         books = Books(SYMBOLS, Arena(_BOOKS_BYTES, "off"), leave=_LEFT_BYTES)
         engine = Engine(books, MarketWriter(path, SYMBOLS), arena=Arena(memory_bytes(_HISTORY), "off"),
-                        history=_HISTORY, lines=2, gap_timeout=0, batch=dice.randint(1, 64))  # fmt: skip
+                        history=_HISTORY, lines=2, gap_timeout=0, batch=dice.randint(1, 64), takeover=0)  # fmt: skip
         view = MarketView(path)
         late: list[tuple[bytes, int]] = []
         for number in range(1, count + 1):

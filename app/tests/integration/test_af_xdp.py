@@ -48,11 +48,11 @@ def lan() -> Iterator[Lan]:
         made.unmake()
 
 
-def settings(lan: Lan, home: Path, **af_xdp: object) -> Config:
+def settings(lan: Lan, home: Path, senders: Sequence[str] = (), **af_xdp: object) -> Config:
     """For the host on the right."""
     return configuration.parse(
         {
-            "transport": {"kind": "af_xdp", "interface": lan.right, "ttl": 1},
+            "transport": {"kind": "af_xdp", "interface": lan.right, "ttl": 1, "senders": list(senders)},
             "af_xdp": {"helper": str(home / "xdp.sock"), **af_xdp},
             "market": {"path": str(home / "market")},
         }

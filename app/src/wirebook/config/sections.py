@@ -59,6 +59,8 @@ class Transport:
     loopback: bool = fields.boolean(True)
     receive_buffer: int = fields.between(4096, 1 << 30, 8388608)
     busy_poll_us: int = fields.between(0, 1_000_000, 0)
+    senders: tuple[str, ...] = fields.addresses(64)
+    """Whose packets are believed, by any transport; empty: everybody's who reaches the groups."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,6 @@ class AfXdp:
     """More than that is dropped before it reaches the process; 0: no limit."""
     burst: int = fields.between(1, 1_000_000, 10_000)
     """So many packets may come at once without being counted against the limit."""
-    senders: tuple[str, ...] = fields.addresses(64)
-    """Whose packets are taken; empty: everybody's."""
     verify_checksum: bool = fields.boolean(True)
     """Throw away packets whose UDP checksum is wrong, as the kernel would."""
     helper: str = fields.text(r"/.{1,106}", "an absolute path of 107 characters at most", "/run/wirebook-xdp.sock")
@@ -123,6 +123,8 @@ class Feed:
     symbols: tuple[Symbol, ...] = fields.rule('a list of { id = N, instrument = "NAME" } with at least one entry', bool)
     cpu: int = fields.between(-1, 4095, -1)
     stream: int = fields.between(1, 65535, 1)
+    remote: bool = fields.boolean(False)
+    """Another node runs this feed: here it only tells the book process whose packets to follow."""
     websocket: str = fields.url("ws", "wss")
     """Empty: the venue's own address."""
     rest: str = fields.url("http", "https")
@@ -167,7 +169,7 @@ class Config:
     def feed_for(self, venue: str) -> Feed:
         """The [[feed]] table of `venue`; a UserError that lists what there is, if it isn't there."""
         for feed in self.feed:
-            if feed.venue == venue:
+            if feed.venue == venue and not feed.remote:
                 return feed
-        known = ", ".join(feed.venue for feed in self.feed) or "none"
+        known = ", ".join(feed.venue for feed in self.feed if not feed.remote) or "none"
         raise UserError(f'the configuration has no [[feed]] with venue = "{venue}" (it has: {known}); add one')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
 import time
 from collections import Counter
@@ -117,7 +118,7 @@ class FeedHandler:
             venue.name,
             instruments,
             self._books(len(instruments), self._config.memory.hugepages),
-            Encoder(venue.number, feed.stream, int(time.time())),
+            Encoder(venue.number, feed.stream, int(time.time()), secrets.randbits(32)),
             incremental,
             snapshot,
             self._config.transport.snapshot_rate,

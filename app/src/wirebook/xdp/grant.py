@@ -56,6 +56,8 @@ class Wanted:
     destinations: tuple[tuple[Endpoint, int], ...]
     """Groups of one interface, and the line that each is."""
     options: AfXdp
+    senders: tuple[str, ...] = ()
+    """Whose packets the program lets through; empty: everybody's."""
 
     @property
     def interface(self) -> str:
@@ -84,7 +86,7 @@ def attach(wanted: Wanted, xsk: int) -> Grant:
                 [(endpoint.group, endpoint.port, line) for endpoint, line in wanted.destinations],
                 options.packets_per_second,
                 options.burst,
-                options.senders,
+                wanted.senders,
             )
             program.give(options.queue, xsk)
         except OSError as error:

@@ -23,7 +23,9 @@ def wanted(config: Config) -> tuple[Wanted, ...]:
     for channel in channels.CHANNELS:
         for line, endpoint in enumerate(channels.endpoints(config.transport, channel)):
             found.setdefault(endpoint.interface, []).append((endpoint, line))
-    return tuple(Wanted(tuple(destinations), config.af_xdp) for destinations in found.values())
+    return tuple(
+        Wanted(tuple(destinations), config.af_xdp, config.transport.senders) for destinations in found.values()
+    )
 
 
 def receivers(config: Config) -> tuple[AfXdpReceiver, ...]:

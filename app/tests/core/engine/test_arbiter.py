@@ -31,12 +31,13 @@ def test_places_in_a_stream_of_one_line() -> None:
     places = on_line_a(arbiter, [sent[n] for n in (5, 6, 6, 9, 7, 10)])
     assert places == ["first", "next", "late", "gap", "late", "next"]
     again = packets(2, epoch=2)
-    assert arbiter.take(again[1]) == ("restart", [1])
-    assert arbiter.take(sent[11])[0] == "late", "what the old publisher sent before it died"
-    assert arbiter.take(again[2]) == ("next", [2])
+    assert arbiter.take(again[1], now=2000 * MS) == ("restart", [1])
+    assert arbiter.take(sent[11], now=2000 * MS)[0] == "invalid", "what the old publisher sent before it died"
+    assert arbiter.take(again[2], now=2000 * MS) == ("next", [2])
     assert arbiter.take(packets(1, epoch=2, channel=1)[1])[0] == "first", "each channel has its own sequence"
+    assert arbiter.counters()["refused"] == 1
     stream = arbiter.counters()["streams"][0]
-    assert [stream[name] for name in ("gaps", "lost", "late", "copies", "restarts")] == [1, 2, 2, 1, 1]
+    assert [stream[name] for name in ("gaps", "lost", "late", "copies", "restarts")] == [1, 2, 1, 1, 1]
     assert stream["lines"][A] == {"packets": 8, "first": 6, "lost": 1, "late": 1, "duplicates": 1}
 
 
@@ -131,9 +132,9 @@ def test_a_restart_throws_away_what_is_held() -> None:
     arbiter.take(sent[1], line=A)
     for n in (3, 7, 9):
         arbiter.take(sent[n], line=A)
-    assert arbiter.take(packets(1, epoch=2)[1], line=B) == ("restart", [1])
+    assert arbiter.take(packets(1, epoch=2)[1], line=B, now=2000 * MS) == ("restart", [1])
     assert arbiter.holding == 0
-    assert arbiter.take(packets(2, epoch=2)[2], line=A) == ("next", [2])
+    assert arbiter.take(packets(2, epoch=2)[2], line=A, now=2000 * MS) == ("next", [2])
 
 
 def test_more_than_can_be_held_gives_holes_up() -> None:

@@ -39,18 +39,18 @@ record = st.tuples(
 
 @given(st.lists(record, max_size=100))
 def test_packets_are_what_the_document_says(records: list[tuple[int, ...]]) -> None:
-    encoder = Encoder(3, 4, 5)
+    encoder = Encoder(3, 4, 5, 6)
     packets = encoder.encode(batch_of(*records))
     found: list[tuple[int, ...]] = []
     for number, packet in enumerate(packets, 1):
         header = HEADER.unpack_from(packet)
         assert header[:8] == (0x314B4257, 1, 0, (len(packet) - 40) // 48, 3, 4, 5, number)
-        assert header[9:] == (0, 0)
+        assert header[9:] == (0, 6)
         assert packet[:4] == b"WBK1"
         assert len(packet) <= 1432
         found += RECORD.iter_unpack(packet[40:])
         decoded = decode(packet)
-        assert decoded[:6] == (0, 3, 4, 5, number, header[8])
+        assert decoded[:7] == (0, 3, 4, 5, 6, number, header[8])
         assert bytes(decoded.records) == packet[40:]
     assert found == [tuple(int(field) for field in record) for record in records]
 
@@ -105,6 +105,8 @@ def test_mutated_packets_are_each_counted() -> None:
         arbiter.take(bytes(data[: chance.choice([len(data), chance.randrange(len(data))])]))
     counters = arbiter.counters()
     streams = counters.pop("streams")
-    # A packet of a stream beyond the table is valid, and refused.
-    assert sum(counters.values()) - counters["too_many_streams"] == rounds
-    assert sum(stream["packets"] for stream in streams) + counters["too_many_streams"] == counters["valid"]
+    # A packet of a stream or a publisher that isn't followed is valid, and refused.
+    refused = sum(counters[name] for name in ("too_many_streams", "unknown_stream", "refused"))
+    assert sum(counters.values()) - refused == rounds
+    assert sum(stream["packets"] for stream in streams) + refused == counters["valid"]
+    assert refused > 0

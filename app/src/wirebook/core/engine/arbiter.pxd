@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wirebook.core.base.memory cimport Arena
-from wirebook.core.engine.streams cimport CHANNELS, PLACES, SOURCES, Source, Stream
+from wirebook.core.engine.streams cimport CHANNELS, PLACES, SOURCES, LineState, Source, Stream
 from wirebook.core.market.layout cimport Metrics
 from wirebook.core.transport.base cimport Received
 from wirebook.core.wire.packet cimport FAULTS, PACKET_ROOM, Header
@@ -28,6 +28,24 @@ cdef struct Slot:
     char data[PACKET_ROOM]
 
 
+# Why a packet, or a record, was refused: arbiter.REFUSALS has their names.
+cdef enum:
+    BY_STREAM = 0
+    BY_SENDER = 1
+    BY_PUBLISHER = 2
+    BY_EPOCH = 3
+    BY_SYMBOL = 4
+    BY_NAME = 5
+    REFUSALS_KEPT = 64
+
+cdef struct Refused:
+    uint64_t sender
+    uint64_t packets
+    uint16_t venue
+    uint16_t stream
+    uint8_t kind
+
+
 cdef class Arbiter:
     cdef Source sources[SOURCES]
     cdef uint32_t used     # of them
@@ -35,6 +53,11 @@ cdef class Arbiter:
     cdef uint64_t faults[FAULTS]
     cdef readonly int lines
     cdef uint64_t timeout
+    cdef uint64_t takeover     # ns of silence after which another publisher is followed
+    cdef bint closed           # only streams that were named are followed
+    cdef frozenset allowed     # IPv4 addresses that may speak, as numbers; empty: all
+    cdef Refused refused[REFUSALS_KEPT]
+    cdef uint32_t refusals     # of them
     cdef Slot* slots
     cdef uint16_t* kept
     cdef Arena arena
@@ -45,14 +68,20 @@ cdef class Arbiter:
 
     cdef int check(self, const Received* received, uint64_t now, Stream** found) noexcept nogil
     cdef int order_of(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil
-    cdef Stream* find(self, const Header* header) noexcept nogil
-    cdef Source* take_in(self, const Header* header, uint32_t place) noexcept nogil
+    cdef bint followed(self, const Received* received, uint64_t now, Source* source, LineState* line) noexcept nogil
+    cdef void begin_anew(self, Source* source, const Header* header) noexcept nogil
+    cdef bint may_speak(self, uint64_t sender) noexcept nogil
+    cdef void refuse(self, uint8_t kind, uint16_t venue, uint16_t stream, uint64_t sender) noexcept nogil
+    cdef Stream* find(self, const Received* received) noexcept nogil
+    cdef Source* find_source(self, uint16_t venue, uint16_t stream, uint32_t* place) noexcept nogil
+    cdef Source* take_in(self, uint16_t venue, uint16_t stream, uint32_t place) noexcept nogil
 
     cdef inline Stream* stream_at(self, uint32_t index) noexcept nogil:
         """Those of all sources, counted through."""
         return &self.sources[index // CHANNELS].channels[index % CHANNELS]
 
     cdef void restart(self, Stream* stream, const Header* header) noexcept nogil
+    cdef void drop_held(self, Stream* stream) noexcept nogil
     cdef bint past(self, const Stream* stream) noexcept nogil
     cdef void hold(self, const Received* received, uint64_t now, Stream* stream) noexcept nogil
     cdef const Received* take_out(self, Stream* stream, uint64_t sequence) noexcept nogil

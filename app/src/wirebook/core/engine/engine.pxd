@@ -40,11 +40,12 @@ cdef class Engine:
     cdef void end(self) noexcept nogil
     cdef void measure(self, const Header* header, const Record* record) noexcept nogil
     cdef void packet(self, const Received* received) noexcept nogil
+    cdef void begin_anew(self, Source* source) noexcept nogil
+    cdef void doubt(self, Source* source) noexcept nogil
     cdef void out_of_turn(self, const Received* received, Stream* stream, int order) noexcept nogil
     cdef void catch_up(self, Stream* stream, uint64_t empty_at, bint force) noexcept nogil
     cdef void expire(self, uint64_t empty_at) noexcept nogil
     cdef void deliver(self, const Received* received, Stream* stream, int order) noexcept nogil
-    cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void push(self, const Record* record) noexcept nogil
     cdef void drain(self, uint64_t keep) noexcept nogil

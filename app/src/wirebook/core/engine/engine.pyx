@@ -33,7 +33,7 @@ from wirebook.core.transport.base cimport (
     PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
 )
 from wirebook.core.wire.packet cimport PACKET_HEADER_BYTES, SNAPSHOT_CHANNEL, Header
-from wirebook.core.wire.records cimport ASK, GAP, RESYNC, Record
+from wirebook.core.wire.records cimport ASK, CONTESTED, GAP, RESYNC, Record
 
 cdef enum:
     RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
@@ -58,12 +58,13 @@ cdef class Engine:
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
     source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`
     records can be kept while books are rebuilt, in memory of `arena`. `audit` is a file that gets a line for every
-    event published: symbol, update id, state, bid price and quantity, ask price and quantity.
+    event published: symbol, update id, state, bid price and quantity, ask price and quantity. Whom to believe,
+    `publications`, `senders` and `takeover`, is the `Arbiter`'s.
     """
 
     def __cinit__(self, Books books not None, MarketWriter market not None, receivers=(), Arena arena=None,
                   Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None,
-                  int lines=1, double gap_timeout=0.005):
+                  int lines=1, double gap_timeout=0.005, publications=None, senders=(), double takeover=1.2):
         cdef Receiver receiver
         assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
         self.books = books
@@ -81,9 +82,9 @@ cdef class Engine:
         self.silence_ns = <uint64_t> (silence * 1e9)
         if arena is None:
             arena = Arena(memory_bytes(history))
-        self.arbiter = Arbiter(lines, gap_timeout, arena)
+        self.arbiter = Arbiter(lines, gap_timeout, arena, publications, senders, takeover)
         self.publisher = Publisher(books, market, audit)
-        self.recovery = Recovery(self.publisher, arena, history)
+        self.recovery = Recovery(self.publisher, self.arbiter, arena, history, publications)
         self.gates = self.recovery.gates
         self.ring = <RingMemory*> arena.take(RING_HEADER + RING_SLOTS * RING_SLOT)
         ring_make(self.ring, RING_SLOTS)
@@ -123,7 +124,11 @@ cdef class Engine:
         cdef Stream* stream = NULL
         cdef int order = self.arbiter.check(received, self.steady, &stream)
         if unlikely(order == INVALID):
+            if stream != NULL and stream.source.contested and not stream.source.doubted:
+                self.doubt(stream.source)
             return
+        if unlikely(stream.source.anew):
+            self.begin_anew(stream.source)
         if likely(order <= RESTARTED):
             self.deliver(received, stream, order)
         else:
@@ -131,10 +136,22 @@ cdef class Engine:
         if unlikely(stream.holding):
             self.catch_up(stream, 0, False)
 
+    cdef void begin_anew(self, Source* source) noexcept nogil:
+        """Another publisher is followed from here on."""
+        self.finish()
+        self.recovery.lose(source, RESYNC)
+        source.whole_from = 0
+        source.contested = source.doubted = False
+        source.anew = False
+
+    cdef void doubt(self, Source* source) noexcept nogil:
+        """While two claim to be its publisher, no book of a source can be believed."""
+        source.doubted = True
+        self.finish()
+        self.recovery.lose(source, CONTESTED)
+
     cdef void out_of_turn(self, const Received* received, Stream* stream, int order) noexcept nogil:
         if order == LATE:
-            if self.began_anew(<const Header*> received.data, stream):
-                self.deliver(received, stream, RESTARTED)
             return
         while order == FULL:
             self.catch_up(stream, 0, True)
@@ -169,7 +186,7 @@ cdef class Engine:
             if order != NEXT:
                 source.rebuilding = -1
             self.finish()
-            if header.epoch == source.epoch and source.whole_from != 0:
+            if source.whole_from != 0:
                 self.recovery.snapshots(source, header, records)
             return
         if unlikely(order != NEXT):
@@ -178,7 +195,6 @@ cdef class Engine:
                 self.recovery.lose(source, GAP)
             elif order == RESTARTED:
                 self.recovery.lose(source, RESYNC)
-            source.epoch = header.epoch
             source.whole_from = header.sequence
         source.last = header.sequence
         source.heard_ns = self.steady
@@ -188,22 +204,6 @@ cdef class Engine:
         self.incrementals(source, header, records)
         if header.count and records[header.count - 1].kind <= ASK:
             self.measure(header, records + header.count - 1)
-
-    cdef bint began_anew(self, const Header* header, Stream* stream) noexcept nogil:
-        """Whether a late packet is a restarted publisher's whose epoch is not higher: its clock was set back, or it was
-        started twice in a second. A source that speaks in order is not; one that fell silent, and now this, is."""
-        cdef Source* source = stream.source
-        if header.channel == SNAPSHOT_CHANNEL:
-            if not source.new_snapshots or header.epoch != source.epoch:
-                return False
-            source.new_snapshots = False
-        elif source.silent:
-            source.new_snapshots = True
-        else:
-            return False
-        self.arbiter.restart(stream, header)
-        stream.restarts += 1
-        return True
 
     cdef void incrementals(self, Source* source, const Header* header, const Record* records) noexcept nogil:
         cdef uint8_t gate = source.gate
@@ -248,6 +248,8 @@ cdef class Engine:
         self.market.beat()
         for index in range(self.arbiter.used):
             source = &self.arbiter.sources[index]
+            if source.contested and self.steady - source.contested_ns > self.arbiter.takeover:
+                source.contested = source.doubted = False
             if source.whole_from != 0 and not source.silent and self.steady - source.heard_ns > self.silence_ns:
                 self.begin()
                 self.recovery.hush(source, True)
@@ -323,19 +325,21 @@ cdef class Engine:
         if result < 0:
             raise OSError(-result, os.strerror(-result))
 
-    def process(self, const unsigned char[::1] data not None, uint8_t line=0):
-        """Take one packet as if it had been received now, on `line`."""
+    def process(self, const unsigned char[::1] data not None, uint8_t line=0, uint64_t sender=0,
+                double later=0.0):
+        """Take one packet as if it had been received on `line`, from `sender` (address << 16 | port), in `later` s."""
         cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
-        receive_bytes(&received, packet, data, line)
+        receive_bytes(&received, packet, data, line, sender)
         with nogil:
             self.begin()
+            self.steady += <uint64_t> (later * 1e9)
             self.packet(&received)
             self.end()
 
-    def check_silence(self):
-        """Look for sources that fell silent, as run() does between packets."""
-        self.steady = steady_ns()
+    def check_silence(self, double later=0.0):
+        """Look for sources that fell silent, as run() will in `later` s between packets."""
+        self.steady = steady_ns() + <uint64_t> (later * 1e9)
         self.tick()
 
     def check_holes(self):
@@ -379,6 +383,10 @@ cdef class Engine:
         packets = self.arbiter.counters()
         del packets["streams"], packets["valid"]
         return packets
+
+    def refusals(self):
+        """Who wasn't believed, and why: `arbiter.Refusal`s."""
+        return self.arbiter.refusals_so_far()
 
     def live(self):
         """How many books are LIVE."""

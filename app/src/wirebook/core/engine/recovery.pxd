@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wirebook.core.base.memory cimport Arena
 from wirebook.core.books.books cimport Books
+from wirebook.core.engine.arbiter cimport Arbiter
 from wirebook.core.engine.publisher cimport Publisher
 from wirebook.core.engine.streams cimport Source
 from wirebook.core.wire.packet cimport Header
@@ -35,11 +36,17 @@ cdef class Recovery:
     cdef uint64_t recoveries
     cdef uint64_t stale_marks
     cdef uint64_t foreign
+    cdef Arbiter arbiter       # which remembers whom not to believe
+    cdef char* names           # NAME_BYTES a symbol, what its DEFINE must say; NULL: any name that nobody else has
 
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil
     cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil
     cdef void hush(self, Source* source, bint silent) noexcept nogil
     cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil
+    cdef void define(self, Source* source, const Record* record) noexcept nogil
+    cdef bint name_fits(self, const Record* record) noexcept nogil
+    cdef void refuse(self, Source* source, uint8_t kind) noexcept nogil
+    cdef void part(self, uint32_t symbol, uint8_t reason) noexcept nogil
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil

@@ -7,31 +7,36 @@ of the snapshot channel will do.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 from wirebook.core.base.memory cimport Arena
 from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book
 from wirebook.core.books.books cimport book_stale, books_apply
+from wirebook.core.engine.arbiter cimport BY_NAME, BY_SYMBOL, Arbiter
 from wirebook.core.engine.publisher cimport Publisher
 from wirebook.core.engine.streams cimport Source
 from wirebook.core.wire.packet cimport Header
 from wirebook.core.wire.records cimport (
-    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, SILENCE, STALE, SYMBOLS, Record,
+    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS,
+    Record,
 )
 
 
 def memory_bytes(uint32_t history):
     """What a Recovery takes of its arena."""
-    return SYMBOLS * (1 + sizeof(Follow)) + history * sizeof(Kept)
+    return SYMBOLS * (1 + sizeof(Follow) + NAME_BYTES) + history * sizeof(Kept)
 
 
 cdef class Recovery:
     """Follows the sources of the books that `publisher` shows; up to `history` records are kept in `arena`.
 
-    A symbol belongs to the first publisher that speaks of it. Its incrementals are applied as they come while its gate
+    A symbol belongs to the stream that `publications` (see `Arbiter`) have it in; without them, to the first that
+    speaks of it. Its incrementals are applied as they come while its gate
     is open, and else come here. Whoever calls has applied all that came before.
     """
 
-    def __cinit__(self, Publisher publisher not None, Arena arena not None, uint32_t history):
+    def __cinit__(self, Publisher publisher not None, Arbiter arbiter not None, Arena arena not None,
+                  uint32_t history, publications=None):
         assert sizeof(Kept) == 64
         self.books = publisher.books
         self.publisher = publisher
@@ -41,6 +46,24 @@ cdef class Recovery:
         self.history = <Kept*> arena.take(history * sizeof(Kept))
         self.history_size = history
         publisher.gates = self.gates
+        self.arbiter = arbiter
+        if publications is not None:
+            self.names = <char*> arena.take(SYMBOLS * NAME_BYTES)
+            for publication in publications:
+                self._expect(publication)
+
+    def _expect(self, publication):
+        cdef uint32_t symbol, place
+        cdef Source* source = self.arbiter.find_source(publication.venue, publication.stream, &place)
+        cdef bytes encoded
+        for number, name in publication.names.items():
+            encoded = name.encode()
+            if len(encoded) > NAME_BYTES:
+                raise ValueError(f"{name} takes {len(encoded)} bytes, and there are {<int> NAME_BYTES}")
+            symbol = number
+            if symbol < self.books.set.symbols:
+                self.follows[symbol].owner = source.gate
+                memcpy(self.names + NAME_BYTES * <size_t> symbol, <const char*> encoded, len(encoded))
 
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil:
         """An incremental record that is more, or less, than a level of a book in order."""
@@ -56,6 +79,10 @@ cdef class Recovery:
         if record.kind <= ASK:
             self.keep(record, header.sequence)
         elif record.kind == CLEAR:
+            if source.contested:
+                self.follows[symbol].first_kept = 0
+                self.follows[symbol].marked = header.sequence
+                return
             # The publisher's own snapshot, in line with its incrementals, needs no other.
             self.gates[symbol] = gate
             self.follows[symbol].first_kept = 0
@@ -73,18 +100,63 @@ cdef class Recovery:
             self.stale_marks += 1
             books_apply(&self.books.set, record, 1)
         else:
-            books_apply(&self.books.set, record, 1)
-            self.publisher.market.define(&self.books.set, self.books.set.books + symbol)
+            self.define(source, record)
 
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil:
-        """A symbol belongs to the first source that speaks of it; what others say of it is counted and ignored."""
+        """Whether a symbol belongs to this source; what others say of it is counted and ignored."""
         cdef uint32_t owner = source.gate
-        if self.follows[symbol].owner == 0:
+        if self.follows[symbol].owner == owner:
+            return True
+        if self.follows[symbol].owner == 0 and self.names == NULL:
             self.follows[symbol].owner = owner
-        elif self.follows[symbol].owner != owner:
-            self.foreign += 1
-            return False
+            return True
+        self.refuse(source, BY_SYMBOL)
+        return False
+
+    cdef void refuse(self, Source* source, uint8_t kind) noexcept nogil:
+        self.foreign += 1
+        self.arbiter.refuse(kind, source.venue, source.stream, source.channels[0].lines[0].sender)
+
+    cdef void define(self, Source* source, const Record* record) noexcept nogil:
+        """Take a symbol's name and decimals, if the name is its own.
+
+        A book whose decimals change is no longer what it was: its levels are in other units.
+        """
+        cdef Book* book = self.books.set.books + record.symbol
+        if not self.name_fits(record):
+            self.refuse(source, BY_NAME)
+            return
+        if book.state == STATE_LIVE and (book.price_decimals | book.quantity_decimals << 8) != record.aux:
+            self.part(record.symbol, RESYNC)
+        books_apply(&self.books.set, record, 1)
+        self.publisher.market.define(&self.books.set, book)
+
+    cdef bint name_fits(self, const Record* record) noexcept nogil:
+        """Whether a DEFINE's name is what the configuration says; without one, fit to be printed and nobody else's."""
+        cdef const char* name = <const char*> &record.update_id
+        cdef const char* known = self.books.set.names
+        cdef uint32_t symbol
+        cdef int index
+        if self.names != NULL:
+            return memcmp(self.names + NAME_BYTES * <size_t> record.symbol, name, NAME_BYTES) == 0
+        if memcmp(known + NAME_BYTES * <size_t> record.symbol, name, NAME_BYTES) == 0:
+            return True
+        for index in range(NAME_BYTES):
+            if name[index] == 0x7F or 0 < <uint8_t> name[index] < 0x20:
+                return False
+        for symbol in range(self.books.set.symbols):
+            if memcmp(known + NAME_BYTES * <size_t> symbol, name, NAME_BYTES) == 0:
+                return False
         return True
+
+    cdef void part(self, uint32_t symbol, uint8_t reason) noexcept nogil:
+        """A book is not whole any more: only a snapshot of what follows helps."""
+        cdef Book* book = self.books.set.books + symbol
+        self.gates[symbol] = 0
+        self.follows[symbol].first_kept = 0
+        if book.state == STATE_LIVE:
+            self.stale_marks += 1
+            book_stale(&self.books.set, book, reason)
 
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil:
         """Append to the symbol's list in the history, forgetting what is oldest there."""
@@ -106,34 +178,29 @@ cdef class Recovery:
         self.history_next = slot if slot < self.history_size else 0
 
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil:
-        """Incrementals were lost, or the publisher began anew: no book of this source is whole."""
+        """Incrementals were lost, the publisher began anew, or it is in doubt: no book of this source is whole."""
         cdef uint32_t owner = source.gate
         cdef uint32_t symbol
-        cdef Book* book
         source.rebuilding = -1
         for symbol in range(self.books.set.symbols):
             if self.follows[symbol].owner == owner:
-                self.gates[symbol] = 0
-                self.follows[symbol].first_kept = 0
+                self.part(symbol, reason)
                 self.follows[symbol].forgotten = 0
                 self.follows[symbol].marked = 0
-                book = self.books.set.books + symbol
-                if book.state == STATE_LIVE:
-                    self.stale_marks += 1
-                    book_stale(&self.books.set, book, reason)
 
     cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil:
         cdef const Record* record
         cdef Follow* follow
         cdef uint64_t holds
         cdef Py_ssize_t index
+        if source.contested:
+            return
         for index in range(header.count):
             record = records + index
             if record.symbol >= self.books.set.symbols or not self.claim(source, record.symbol):
                 continue
             if record.kind == DEFINE:
-                books_apply(&self.books.set, record, 1)
-                self.publisher.market.define(&self.books.set, self.books.set.books + record.symbol)
+                self.define(source, record)
             elif record.kind == CLEAR:
                 source.rebuilding = -1
                 if self.gates[record.symbol] != 0:

@@ -15,6 +15,7 @@ cdef enum:
 
 # What one line brought of a stream.
 cdef struct LineState:
+    uint64_t sender        # whose packets it takes, as Received.sender; 0: none came yet, or nobody knows
     uint64_t next          # sequence after the highest that came; 0: none in this epoch
     uint64_t seen          # bit n: next - 1 - n came
     uint64_t packets
@@ -27,7 +28,6 @@ cdef struct Stream:
     Source* source         # whose it is
     uint64_t expected      # sequence of the next packet
     uint64_t seen          # bit n: expected - 1 - n was delivered
-    uint32_t epoch
     uint8_t channel
     uint32_t holding       # packets that wait for a hole before them
     uint64_t lowest        # the first of them
@@ -46,11 +46,17 @@ cdef struct Source:
     uint16_t stream
     uint8_t gate               # what the gate of a symbol is when it is open to this source: its number + 1
     bint silent
-    bint new_snapshots         # the snapshot channel too begins anew, with an epoch that isn't higher
-    uint32_t epoch
+    bint known                 # a publisher is followed
+    bint contested             # and another may have come in its place: none of its books can be believed
+    bint doubted               # they are marked for that
+    bint anew                  # another publisher is followed than before: nothing of the old one's is left
+    uint32_t epoch             # which publisher is followed: those of its start
+    uint32_t nonce
+    uint64_t taken_ns          # CLOCK_MONOTONIC of the newest packet of that publisher, on either channel
+    uint64_t contested_ns      # ... of the newest of that other one
     uint64_t whole_from        # every incremental packet from this sequence on was received; 0: none was yet
     uint64_t last              # sequence of the newest incremental packet
-    uint64_t heard_ns          # CLOCK_MONOTONIC of the newest packet
+    uint64_t heard_ns          # CLOCK_MONOTONIC of the newest incremental packet
     int32_t rebuilding         # symbol that the snapshot channel is rebuilding, -1: none
     uint64_t snapshot_holds    # sequence up to which that snapshot holds the incrementals
     Stream channels[CHANNELS]

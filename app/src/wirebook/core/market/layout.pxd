@@ -52,7 +52,8 @@ cdef struct Metrics:
     uint64_t line_b_lost
     uint64_t line_b_late
     uint64_t line_b_duplicates
-    uint64_t foreign       # records of a symbol that belongs to another source
+    uint64_t foreign       # records of a symbol, or with a name, that isn't their stream's
+    uint64_t refused       # packets of a stream or publisher that isn't followed, or may not speak
 
 cdef struct MarketHeader:
     char magic[8]

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wirebook.core.wire.packet cimport PACKET_ROOM, Encoder
 from wirebook.core.wire.records cimport Record
@@ -10,6 +10,10 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint32_t ntohl(uint32_t address)
+    uint16_t ntohs(uint16_t port)
 
 cdef enum:
     BURST = 32             # packets that one look takes at most
@@ -32,9 +36,16 @@ cdef struct Received:
     uint8_t stamp
     uint8_t line
     uint64_t receive_ns    # wall clock of the stamp; 0 with STAMP_USER: whoever takes it knows the time
+    uint64_t sender        # IPv4 address << 16 | port, see sender_of(); 0: nobody knows
 
 # A Received of `data` copied into `packet`, of PACKET_WORDS; ValueError for a line that isn't there.
-cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line) except -1
+cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line,
+                       uint64_t sender=*) except -1
+
+
+cdef inline uint64_t sender_of(uint32_t address, uint16_t port) noexcept nogil:
+    """Who sent a packet, by its address and port as they are in it, in network order."""
+    return <uint64_t> ntohl(address) << 16 | ntohs(port)
 
 
 cdef class Receiver:

@@ -20,13 +20,15 @@ from wirebook.core.wire.records cimport Batch, Record
 from wirebook.errors import UserError
 
 
-cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line) except -1:
+cdef int receive_bytes(Received* received, uint64_t* packet, const unsigned char[::1] data, uint8_t line,
+                       uint64_t sender=0) except -1:
     if line >= LINES:
         raise ValueError(f"there is no line {line}")
     memset(received, 0, sizeof(Received))
     received.data = <char*> packet
     received.length = <uint32_t> min(data.shape[0], <Py_ssize_t> (PACKET_WORDS * sizeof(uint64_t)))
     received.line = line
+    received.sender = sender
     if received.length:
         memcpy(packet, &data[0], received.length)
     return 0

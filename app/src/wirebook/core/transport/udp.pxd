@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport timespec
 
 from wirebook.core.transport.base cimport BURST, LINES, Received, Receiver, Sender
@@ -23,6 +23,14 @@ cdef extern from "<sys/socket.h>" nogil:
         unsigned int msg_len
 
 
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+    struct sockaddr_in:
+        uint16_t sin_port
+        in_addr sin_addr
+
+
 cdef class UdpSender(Sender):
     cdef list sockets
     cdef int fds[LINES]
@@ -40,6 +48,7 @@ cdef class UdpReceiver(Receiver):
     cdef char* slots
     cdef mmsghdr messages[BURST]
     cdef iovec vectors[BURST]
+    cdef sockaddr_in senders[BURST]
     cdef char control[BURST][CONTROL_BYTES]
     cdef readonly uint64_t calls
     cdef readonly str stamps

@@ -14,7 +14,7 @@ from posix.time cimport timespec
 from wirebook.core.base.hints cimport unlikely
 from wirebook.core.base.sanitize cimport allow, forbid
 from wirebook.core.transport.base cimport (
-    BURST, LINES, STAMP_HARDWARE, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender,
+    BURST, LINES, STAMP_HARDWARE, STAMP_KERNEL, STAMP_USER, Received, Receiver, Sender, sender_of,
 )
 from wirebook.core.wire.packet cimport PACKET_RECORDS, PACKET_ROOM, Encoder
 from wirebook.core.wire.records cimport Record
@@ -164,6 +164,7 @@ cdef class UdpReceiver(Receiver):
             self.messages[index].msg_hdr.msg_iov = &self.vectors[index]
             self.messages[index].msg_hdr.msg_iovlen = 1
             self.messages[index].msg_hdr.msg_control = self.control[index]
+            self.messages[index].msg_hdr.msg_name = &self.senders[index]
             self.received[index].data = self.slots + index * PACKET_ROOM
             self.received[index].line = line
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -259,6 +260,7 @@ cdef class UdpReceiver(Receiver):
         cdef cmsghdr* control
         for index in range(BURST):
             self.messages[index].msg_hdr.msg_controllen = CONTROL_BYTES
+            self.messages[index].msg_hdr.msg_namelen = sizeof(sockaddr_in)
         allow(self.slots, BURST * PACKET_ROOM)
         count = recvmmsg(self.fd, self.messages, BURST, MSG_DONTWAIT, NULL)
         self.empty = count < <int> BURST
@@ -271,6 +273,7 @@ cdef class UdpReceiver(Receiver):
             forbid(self.received[index].data + self.messages[index].msg_len, PACKET_ROOM - self.messages[index].msg_len)
             self.received[index].stamp = STAMP_USER
             self.received[index].receive_ns = 0
+            self.received[index].sender = sender_of(self.senders[index].sin_addr.s_addr, self.senders[index].sin_port)
             control = CMSG_FIRSTHDR(&self.messages[index].msg_hdr)
             while control != NULL:
                 if control.cmsg_level == SOL_SOCKET:

@@ -28,7 +28,9 @@ cdef enum:
     BAD_SEQUENCE = 7
     BAD_FLAGS = 8
     TOO_MANY_STREAMS = 9
-    FAULTS = 10
+    UNKNOWN_STREAM = 10    # none that the configuration names
+    REFUSED = 11           # of a publisher that isn't the one followed, or may not speak
+    FAULTS = 12
 
 cdef struct Header:
     uint32_t magic
@@ -41,7 +43,7 @@ cdef struct Header:
     uint64_t sequence
     uint64_t send_ns
     uint32_t flags
-    uint32_t reserved
+    uint32_t nonce         # drawn at the publisher's start: tells apart two that started in one second
 
 cdef int fault_of(const char* packet, Py_ssize_t length) noexcept nogil
 

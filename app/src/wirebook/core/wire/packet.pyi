@@ -17,12 +17,13 @@ class Packet(NamedTuple):
     venue: int
     stream: int
     epoch: int
+    nonce: int
     sequence: int
     send_ns: int
     records: Batch
 
 class Encoder:
-    def __init__(self, venue: int, stream: int, epoch: int) -> None: ...
+    def __init__(self, venue: int, stream: int, epoch: int, nonce: int = 0) -> None: ...
     def encode(self, batch: Batch, channel: int = 0) -> list[bytes]: ...
     def sequence(self, channel: int = 0) -> int: ...
 

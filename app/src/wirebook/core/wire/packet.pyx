@@ -13,7 +13,7 @@ RECORDS = PACKET_RECORDS
 
 FAULT_NAMES = (
     "valid", "too_short", "bad_magic", "bad_version", "bad_channel", "bad_count", "bad_length", "bad_sequence",
-    "bad_flags", "too_many_streams",
+    "bad_flags", "too_many_streams", "unknown_stream", "refused",
 )
 
 
@@ -24,6 +24,7 @@ class Packet(NamedTuple):
     venue: int
     stream: int
     epoch: int
+    nonce: int
     sequence: int
     send_ns: int
     records: Batch
@@ -33,19 +34,21 @@ cdef class Encoder:
     """Makes the packets of one publisher.
 
     `venue` and `stream` are its numbers, `epoch` its start in seconds since 1970: higher than at any earlier start.
+    `nonce` is drawn at random at each start, so that two publishers of one second are not taken for one.
 
     Each channel counts its own sequence from 1. A snapshot's CLEAR is stamped with the sequence of the last incremental
     packet made before it: that is how a reader knows which incrementals the snapshot holds already. So give a whole
     snapshot, made of the books after everything that went out, in one call.
     """
 
-    def __cinit__(self, uint16_t venue, uint16_t stream, uint32_t epoch):
+    def __cinit__(self, uint16_t venue, uint16_t stream, uint32_t epoch, uint32_t nonce=0):
         assert sizeof(Header) == PACKET_HEADER_BYTES
         self.header.magic = MAGIC
         self.header.version = VERSION
         self.header.venue = venue
         self.header.stream = stream
         self.header.epoch = epoch
+        self.header.nonce = nonce
 
     cdef Py_ssize_t fill(self, char* packet, const Record* records, Py_ssize_t count, uint8_t channel) noexcept nogil:
         """Make the next packet of `channel` in `packet` (8-byte aligned) of up to 29 records; returns its length."""
@@ -103,7 +106,7 @@ cdef int fault_of(const char* packet, Py_ssize_t length) noexcept nogil:
         return BAD_LENGTH
     if unlikely(header.sequence == 0):
         return BAD_SEQUENCE
-    if unlikely(header.flags | header.reserved):
+    if unlikely(header.flags):
         return BAD_FLAGS
     return VALID
 
@@ -118,4 +121,5 @@ def decode(const unsigned char[::1] data not None):
     memcpy(&header, &data[0], PACKET_HEADER_BYTES)
     batch = Batch(PACKET_RECORDS)
     batch.extend(data[PACKET_HEADER_BYTES:])
-    return Packet(header.channel, header.venue, header.stream, header.epoch, header.sequence, header.send_ns, batch)
+    return Packet(header.channel, header.venue, header.stream, header.epoch, header.nonce, header.sequence,
+                  header.send_ns, batch)

@@ -29,6 +29,7 @@ cpdef enum Reason:
     STOPPED = 8
     UNREADABLE = 9
     CROSSED = 10
+    CONTESTED = 11
 
 cdef enum:
     RECORD_BYTES = 48

@@ -29,6 +29,7 @@ class Reason(enum.IntEnum):
     STOPPED = 8
     UNREADABLE = 9
     CROSSED = 10
+    CONTESTED = 11
 
 class Batch:
     @property

@@ -17,6 +17,7 @@ cdef enum:
     IP_CHECKSUM = 24
     IP_SOURCE = 26
     IP_GROUP = 30
+    UDP_SOURCE = 34
     UDP_PORT = 36
     UDP_LENGTH = 38
     UDP_CHECKSUM = 40

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from wirebook.core.base.hints cimport likely, unlikely
 from wirebook.core.base.sanitize cimport RED_ZONE, allow, forbid
 from wirebook.core.transport.af_xdp.frame cimport (
-    IP_GROUP, IP_SOURCE, IPPROTO_UDP, UDP_BYTES, UDP_CHECKSUM, UDP_LENGTH, UDP_PORT, htons, internet_checksum,
+    IP_GROUP, IP_SOURCE, IPPROTO_UDP, UDP_BYTES, UDP_CHECKSUM, UDP_LENGTH, UDP_PORT, UDP_SOURCE, htons, internet_checksum,
     internet_sum, ntohs,
 )
 from wirebook.core.transport.af_xdp.program import Verdicts
@@ -23,7 +23,7 @@ from wirebook.core.transport.af_xdp.socket cimport (
     xsk_ring_prod__reserve, xsk_ring_prod__submit,
 )
 from wirebook.core.transport.af_xdp.tap cimport Tap
-from wirebook.core.transport.base cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver
+from wirebook.core.transport.base cimport BURST, STAMP_KERNEL, STAMP_USER, Received, Receiver, sender_of
 from wirebook.core.transport.multicast import join
 from wirebook.errors import UserError
 
@@ -163,6 +163,8 @@ cdef class AfXdpReceiver(Receiver):
                 continue
             received.data = frame + FRAME_HEADERS_BYTES
             received.length = length - UDP_BYTES
+            received.sender = sender_of((<const uint32_t*> (frame + IP_SOURCE))[0],
+                                        (<const uint16_t*> (frame + UDP_SOURCE))[0])
             memcpy(&stamp, frame - sizeof(steer_stamp), sizeof(steer_stamp))
             if likely(stamp.mark == STEER_MARK and stamp.tai_ns >= newest):
                 newest = stamp.tai_ns
