@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from wirebook.core.books.books import State
 from wirebook.core.transport.base import Endpoint
 from wirebook.core.transport.udp import UdpSender
 from wirebook.core.wire.packet import Channel, Encoder
-from wirebook.core.wire.records import Batch, Flag, Kind
+from wirebook.core.wire.records import Batch, Flag, Kind, Reason
 
 GROUPS = ("239.192.98.1", "239.192.98.2")
 PORT = 22_000
@@ -28,7 +29,8 @@ PORT = 22_000
 class Feed:
     """Publishes one book: events, heartbeats and snapshots, as often as it's asked to."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "test:LIFE") -> None:
+        self.name = name
         self.encoder = Encoder(1, 1, int(time.time()))
         self.senders = [UdpSender([Endpoint(group, PORT, "lo")]) for group in GROUPS]
         self.chance = random.Random(1)
@@ -48,7 +50,7 @@ class Feed:
         self._publish(Channel.INCREMENTAL_CHANNEL)
 
     def snapshot(self) -> None:
-        self.batch.define(5, "test:LIFE", 2, 3)
+        self.batch.define(5, self.name, 2, 3)
         self.batch.append(5, Kind.CLEAR, Flag.SNAPSHOT, 0, self.update_id)
         for price, quantity in self.bids.items():
             self.batch.append(5, Kind.BID, Flag.SNAPSHOT, 0, self.update_id, price, quantity)
@@ -123,6 +125,34 @@ def test_a_killed_book_is_seen_as_stale_and_whole_again_after_its_restart(config
         feed.until_live(view)
     process.terminate()
     process.wait(10)
+
+
+def test_who_is_not_configured_is_named_with_his_address(config: Path, directory: Path) -> None:
+    with config.open("a") as file:
+        file.write('[[feed]]\nvenue = "binance"\nsymbols = [{ id = 5, instrument = "LIFE" }]\n')
+    feed, stranger, second = Feed("binance:LIFE"), Feed("binance:LIFE"), Feed("binance:LIFE")
+    stranger.encoder = Encoder(1, 9, int(time.time()))
+    second.encoder = Encoder(1, 1, int(time.time()), nonce=2)
+    stranger.update_id = second.update_id = 1000
+    process = book(config)
+    view = MarketView(directory / "market")
+    feed.until_live(view)
+    stranger.event()
+    stranger.snapshot()
+    feed.until_live(view)
+    second.event()
+    time.sleep(0.1)
+    feed.event()
+    assert (view.top(5).state, view.top(5).reason) == (State.STALE, Reason.CONTESTED)
+    feed.until_live(view, 4.0)
+    assert view.metrics()["restarts"] == 0
+    process.terminate()
+    assert process.stderr
+    said = process.stderr.read()
+    process.wait(10)
+    for words in (r"binance, stream 9, .*no \[\[feed\]\] names", r"another publisher of binance, stream 1,"):
+        (line,) = (line for line in said.splitlines() if re.search(words, line))
+        assert re.search(r"from [\d.]+:\d+", line), line
 
 
 def faults(pid: int) -> list[int]:

@@ -186,6 +186,23 @@ def test_a_venue_without_a_feed_is_named() -> None:
         parse({"feed": [FEED]}).feed_for("kraken")
 
 
+def test_feeds_of_other_nodes_may_be_of_a_venue_that_this_node_follows_too() -> None:
+    others = [{**FEED, "remote": True, "stream": n, "symbols": [{"id": n, "instrument": f"S{n}"}]} for n in (7, 8)]
+    config = parse({"feed": [FEED, *others]})
+    assert [feed.stream for feed in config.own_feeds()] == [1]
+    assert config.feed_for(FEED["venue"]).stream == 1
+    with pytest.raises(UserError, match=r"feed\[2\]\.stream = 7 is also feed\[1\]'s"):
+        parse({"feed": [FEED, others[0], others[0]]})
+
+
+def test_a_book_process_follows_64_streams_at_most() -> None:
+    remote = {**FEED, "remote": True}
+    feeds = [{**remote, "stream": n + 1, "symbols": [{"id": n, "instrument": f"S{n}"}]} for n in range(65)]
+    assert len(parse({"feed": feeds[:64]}).feed) == 64
+    with pytest.raises(UserError, match=r"there are 65 \[\[feed\]\] tables"):
+        parse({"feed": feeds})
+
+
 def test_line_b_takes_from_line_a_what_it_does_not_say() -> None:
     table = {"group_b": "239.192.7.3", "snapshot_group_b": "239.192.7.4", "interface_b": "eth1", "port_b": 18001}
     transport = parse({"transport": table}).transport

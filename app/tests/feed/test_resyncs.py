@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from wirebook.feed.resyncs import Resyncs
-from wirebook.feed.sayings import Sayings
+from wirebook.sayings import Sayings
 
 
 def test_a_book_that_never_heals_is_asked_for_ever_more_seldom() -> None:

@@ -24,6 +24,12 @@ every_exchange = pytest.mark.parametrize("kind", EXCHANGES)
 every_venue = pytest.mark.parametrize("name", venues.names())
 
 
+@every_venue
+def test_its_number_is_what_readers_know_it_by(name: str) -> None:
+    assert venues.get(name).number == venues.NUMBERS[name]
+    assert len(set(venues.NUMBERS.values())) == len(venues.names())
+
+
 def held(exchange: Exchange, sink: Keeper) -> tuple[dict[int, int], dict[int, int]]:
     symbol = exchange.instrument.id
     return dict(sink.books.levels(symbol, Kind.BID)), dict(sink.books.levels(symbol, Kind.ASK))

@@ -181,7 +181,9 @@ def dark_books(release: Path) -> str | None:
         return last_line(top.stderr)
     states = {symbol["name"]: symbol["state"] for symbol in json.loads(top.stdout)["symbols"]}
     feeds = tomllib.loads((release / "engine.toml").read_text()).get("feed", [])
-    wanted = [f"{feed['venue']}:{symbol['instrument']}" for feed in feeds for symbol in feed["symbols"]]
+    # A feed that another node runs says nothing about this one.
+    own = [feed for feed in feeds if not feed.get("remote")]
+    wanted = [f"{feed['venue']}:{symbol['instrument']}" for feed in own for symbol in feed["symbols"]]
     dark = [f"{name} is {states.get(name, 'not there')}" for name in wanted if states.get(name) != "LIVE"]
     return ", ".join(dark) or None
 

@@ -68,7 +68,7 @@ def _memory(config: Config) -> Iterator[Result]:
     if not config.memory.lock:
         yield Result(name, "NOT-RUN", "memory is not to be locked")
     else:
-        arenas = max([config.memory.arena_mb, *(_feed_arenas_mb(config, feed) for feed in config.feed)])
+        arenas = max([config.memory.arena_mb, *(_feed_arenas_mb(config, feed) for feed in config.own_feeds())])
         asked = arenas * _MEGABYTE + _LOCKED_BESIDES_ARENAS
         soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
@@ -135,7 +135,7 @@ def _transport(config: Config) -> Iterator[Result]:
         elif interface:
             yield Result(f"transport.{key}", "FAIL", f"there is no {interface}; there are {', '.join(there)}")
     yield _receive_buffer("transport.receive_buffer", transport.receive_buffer)
-    for feed in config.feed:
+    for feed in config.own_feeds():
         if feed.receive_buffer:
             yield _receive_buffer(f"feed {feed.venue} receive_buffer", feed.receive_buffer)
 
@@ -175,7 +175,7 @@ def _receive_buffer(name: str, asked: int) -> Result:
 
 def _cpus(config: Config) -> Iterator[Result]:
     allowed = os.sched_getaffinity(0)
-    wanted = [("book.cpu", config.book.cpu), *((f"feed {feed.venue} cpu", feed.cpu) for feed in config.feed)]
+    wanted = [("book.cpu", config.book.cpu), *((f"feed {feed.venue} cpu", feed.cpu) for feed in config.own_feeds())]
     taken: dict[int, str] = {}
     for name, cpu in wanted:
         if cpu < 0:

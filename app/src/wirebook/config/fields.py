@@ -14,6 +14,9 @@ from wirebook.errors import UserError
 MAX_SYMBOLS = 2048
 """Symbol ids run from 0 to one less than this: the books are preallocated, one slot per id."""
 
+MAX_STREAMS = 64
+"""A book process follows no more publishers than this."""
+
 _T = TypeVar("_T")
 _Test = Callable[[Any], bool]
 

@@ -166,10 +166,14 @@ class Config:
         """Megabytes that a feed sets aside for the books of so many symbols."""
         return min(self.memory.arena_mb, max(_LEAST_FEED_ARENA_MB, _FEED_ARENA_MB_PER_SYMBOL * symbols))
 
+    def own_feeds(self) -> tuple[Feed, ...]:
+        """The feeds that this node runs."""
+        return tuple(feed for feed in self.feed if not feed.remote)
+
     def feed_for(self, venue: str) -> Feed:
         """The [[feed]] table of `venue`; a UserError that lists what there is, if it isn't there."""
-        for feed in self.feed:
-            if feed.venue == venue and not feed.remote:
+        for feed in self.own_feeds():
+            if feed.venue == venue:
                 return feed
-        known = ", ".join(feed.venue for feed in self.feed if not feed.remote) or "none"
+        known = ", ".join(feed.venue for feed in self.own_feeds()) or "none"
         raise UserError(f'the configuration has no [[feed]] with venue = "{venue}" (it has: {known}); add one')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wirebook.config.fields import MAX_SYMBOLS, show
+from wirebook.config.fields import MAX_STREAMS, MAX_SYMBOLS, show
 from wirebook.config.sections import Config, Transport
 from wirebook.errors import UserError
 
@@ -15,14 +15,19 @@ def check(config: Config) -> None:
             f"transport.snapshot_group = {show(transport.snapshot_group)} with port {transport.snapshot_port}"
             " is the address of the incrementals; it must be another group or port"
         )
-    if config.af_xdp.send_queue >= 0 and len(config.feed) > 1:
+    if config.af_xdp.send_queue >= 0 and len(config.own_feeds()) > 1:
         raise UserError(
-            f"af_xdp.send_queue = {config.af_xdp.send_queue} is one process's, and there are {len(config.feed)} feeds;"
-            " set it to -1, or run each feed on a node of its own"
+            f"af_xdp.send_queue = {config.af_xdp.send_queue} is one process's, and there are"
+            f" {len(config.own_feeds())} feeds; set it to -1, or run each feed on a node of its own"
         )
     _check_lines(transport)
     venues: dict[str, str] = {}
     streams: dict[int, str] = {}
+    if len(config.feed) > MAX_STREAMS:
+        raise UserError(
+            f"there are {len(config.feed)} [[feed]] tables and a book process follows {MAX_STREAMS} streams;"
+            " take some out"
+        )
     ids: dict[int, str] = {}
     total = sum(len(feed.symbols) for feed in config.feed)
     if total > MAX_SYMBOLS:
@@ -32,9 +37,12 @@ def check(config: Config) -> None:
         )
     for number, feed in enumerate(config.feed):
         where = f"feed[{number}]"
-        if feed.venue in venues:
-            raise UserError(f"{where}.venue = {show(feed.venue)} is also {venues[feed.venue]}'s; a venue has one feed")
-        venues[feed.venue] = where
+        if not feed.remote:
+            if feed.venue in venues:
+                raise UserError(
+                    f"{where}.venue = {show(feed.venue)} is also {venues[feed.venue]}'s; a venue has one feed on a node"
+                )
+            venues[feed.venue] = where
         if feed.stream in streams:
             raise UserError(
                 f"{where}.stream = {feed.stream} is also {streams[feed.stream]}'s; each feed needs its own number"

@@ -20,9 +20,9 @@ from wirebook.core.wire.records import Reason
 from wirebook.feed.publisher import Publisher
 from wirebook.feed.rest import explain
 from wirebook.feed.resyncs import Resyncs
-from wirebook.feed.sayings import Sayings
 from wirebook.feed.sockets import tune
 from wirebook.recording import Recorder
+from wirebook.sayings import Sayings
 from wirebook.venues.base import (
     Instrument,
     Sink,

@@ -27,6 +27,19 @@ _MODULES = {
 """Venue name → module, so that only the module of the venue at hand is loaded. It has the venue in its `VENUES`."""
 
 
+NUMBERS = {
+    "binance": 1,
+    "binance-usdm": 2,
+    "binance-coinm": 3,
+    "bybit-spot": 4,
+    "bybit-linear": 5,
+    "okx": 6,
+    "kraken": 7,
+    "coinbase": 8,
+}
+"""Venue name → its number in packets' headers, for those who load no venue's module. A number is never given again."""
+
+
 def names() -> tuple[str, ...]:
     """The venues that wirebook knows, in alphabetical order."""
     return tuple(sorted(_MODULES))

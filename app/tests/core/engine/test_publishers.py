@@ -226,8 +226,9 @@ def test_no_mixture_of_rogues_makes_a_live_book_that_is_not_the_good_ones(path: 
                 if kind is Kind.DEFINE:
                     batch.define(symbol, dice.choice(["test:S0", "test:S1", "x:Y"]), dice.randrange(9), 0)
                 else:
-                    batch.append(symbol, kind, dice.choice([0, Flag.EVENT_END]), dice.randrange(12),
-                                 dice.choice([0, 100_000, 100_005, 2**63]), dice.randrange(100), dice.randrange(5))  # fmt: skip
+                    update_id = dice.choice([0, 100_000, 100_005, 2**63])
+                    flags, aux = dice.choice([0, Flag.EVENT_END]), dice.randrange(12)
+                    batch.append(symbol, kind, flags, aux, update_id, dice.randrange(100), dice.randrange(5))
             encoder = Encoder(1, dice.choice([1, 1, 1, 2]), dice.choice([0, 1, 1, 2, 2**31]), dice.choice([0, 0, 1, 7]))
             for packet in encoder.encode(batch, dice.randrange(2)):
                 wild = bytearray(packet)

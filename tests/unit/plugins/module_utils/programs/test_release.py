@@ -28,7 +28,17 @@ for unit; do
 done
 """
 TOP = '#!/bin/sh\ncat "$(dirname "$0")/../books.json"\n'
-CONFIGURATION = '[[feed]]\nvenue = "binance"\nsymbols = [{instrument = "BTCUSDT"}]\n'
+CONFIGURATION = """
+[[feed]]
+venue = "binance"
+symbols = [{instrument = "BTCUSDT"}]
+
+[[feed]]
+venue = "kraken"
+remote = true
+symbols = [{instrument = "BTC/USD"}]
+"""
+"""A node whose own feed is Binance's: that another node's book is dark here is no fault of its release."""
 ALIASES = ("/usr/local/bin/wirebook", "/etc/wirebook/engine.toml", "/etc/wirebook/desired.d/feed_engine.json")
 
 
