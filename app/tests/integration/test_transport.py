@@ -106,7 +106,7 @@ def equal(engine: Engine, publisher: Publisher) -> None:
             assert engine.books.levels(symbol, kind) == publisher.books.levels(symbol, kind)
 
 
-def flood(transport: Transport, market: MarketWriter) -> tuple[Engine, Publisher]:
+def flood(transport: Transport, market: MarketWriter) -> tuple[Engine, Publisher, UdpSender]:
     """50,000 packets as fast as they can be sent, to an engine that sleeps 50 ms meanwhile."""
     engine, publisher = engine_for(transport, market), Publisher()
     send = UdpSender(channels.endpoints(transport, Channel.INCREMENTAL_CHANNEL), transport.ttl)
@@ -121,12 +121,12 @@ def flood(transport: Transport, market: MarketWriter) -> tuple[Engine, Publisher
         engine.run(0.01)
         quiet = quiet + 1 if engine.counters()["packets"] == packets else 0
     assert send.drops == 0
-    return engine, publisher
+    return engine, publisher, send
 
 
 def test_a_flood_while_the_reader_sleeps_loses_nothing_with_the_configured_buffer(market: MarketWriter) -> None:
     # A packet of 184 bytes takes 832 of twice the buffer: this has room for 60,000, however fast they come.
-    engine, publisher = flood(at(receive_buffer=24 << 20), market)
+    engine, publisher, _ = flood(at(receive_buffer=24 << 20), market)
     counters = engine.counters()
     assert counters["packets"] == PACKETS + 2
     assert (counters["kernel_drops"], counters["gaps"], counters["lost"]) == (0, 0, 0)
@@ -135,9 +135,9 @@ def test_a_flood_while_the_reader_sleeps_loses_nothing_with_the_configured_buffe
 
 def test_with_a_small_buffer_every_loss_is_counted_and_repaired(market: MarketWriter) -> None:
     transport = at(receive_buffer=65536)
-    engine, publisher = flood(transport, market)
+    engine, publisher, incrementals = flood(transport, market)
+    snapshots = UdpSender(channels.endpoints(transport, Channel.SNAPSHOT_CHANNEL), 0)
     # The last packets may be among those lost: one more tells how many.
-    incrementals, snapshots = (UdpSender(channels.endpoints(transport, channel), 0) for channel in channels.CHANNELS)
     incrementals.publish(publisher.encoder, heartbeat())
     engine.run(0.1)
     counters = engine.counters()

@@ -120,13 +120,14 @@ cdef class Recovery:
     cdef void define(self, Source* source, const Record* record) noexcept nogil:
         """Take a symbol's name and decimals, if the name is its own.
 
-        A book whose decimals change is no longer what it was: its levels are in other units.
+        A book whose decimals change is no longer what it was: its levels are in other units. Without a name it had none.
         """
         cdef Book* book = self.books.set.books + record.symbol
+        cdef bint defined = self.books.set.names[NAME_BYTES * <size_t> record.symbol] != 0
         if not self.name_fits(record):
             self.refuse(source, BY_NAME)
             return
-        if book.state == STATE_LIVE and (book.price_decimals | book.quantity_decimals << 8) != record.aux:
+        if defined and book.state == STATE_LIVE and (book.price_decimals | book.quantity_decimals << 8) != record.aux:
             self.part(record.symbol, RESYNC)
         books_apply(&self.books.set, record, 1)
         self.publisher.market.define(&self.books.set, book)
