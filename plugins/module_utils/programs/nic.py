@@ -174,8 +174,8 @@ PROGRAM = Program(
     description=(
         "Brings the data NICs to the settings that the inventory asks for, and prints what it changes: rings, "
         "channels, coalescing, offloads, flow control, flow rules, the indirection table.",
-        "What a driver lacks or doesn't let be changed is left alone, and node-doctor says so. After a change that takes"
-        " the link down, the NIC is looked at again once the link is up.",
+        "What a driver lacks or doesn't let be changed is left alone, and node-doctor says so. After a change that"
+        " takes the link down, the NIC is looked at again once the link is up.",
     ),
     run=run,
     commands=(
