@@ -8,11 +8,11 @@ module: dropins
 short_description: Write a role's drop-in files, set its sysctls, and say what is to be proven
 description:
   - Writes all files of a role and C(/etc/wirebook/desired.d/ROLE.json) in one call, each atomically.
-    The latter is compared as data.
-  - Removes a file that the role wrote earlier, as its fragment says, and no longer lists. One that another role lists
-    by now is that role's.
+    The fragment is compared as data.
+  - Removes a file that the role wrote earlier, as its fragment says, and no longer lists. A file that another role
+    lists by now is left to that role.
   - Removes a folder that wirebook made for such a file, once it is empty.
-  - Gives sysctls their values in the running kernel where they are off, and reads them back.
+  - Sets sysctls in the running kernel if they are off, and reads them back.
   - Notes in the host's ledger what was there before the first change of files, of their units, and of sysctls.
 attributes:
   check_mode:
@@ -33,31 +33,31 @@ options:
     elements: dict
     default: []
     suboptions:
-      path: {type: path, required: true, description: Where.}
+      path: {type: path, required: true, description: Where it is.}
       content: {type: str, required: true, description: What is in it.}
       mode: {type: str, default: "0644", description: Octal.}
       owner: {type: str, default: root, description: An existing user.}
       group: {type: str, default: root, description: An existing group.}
-      present: {type: bool, default: true, description: Whether it is to be there.}
+      present: {type: bool, default: true, description: Whether it has to be there.}
   knobs:
-    description: What node-doctor is to prove, see the role's README. One whose C(present) is false is left out.
+    description: What node-doctor has to prove, see the role's README. A knob whose C(present) is false is left out.
     type: list
     elements: dict
     default: []
   services:
     description:
-      - The units that run by the files. Each state of one is a knob, which comes after the O(knobs).
-      - Where they are listed, and be it none, account is kept of whether they are due for a restart.
+      - The units that run with the files. Each of their states is a knob, which comes after the O(knobs).
+      - If the list is given, even an empty one, the module keeps track of whether they are due for a restart.
         M(wirebook.node.services), with the same list, runs them.
     type: list
     elements: dict
     suboptions:
       name: {type: str, required: true, description: "The unit; no template."}
-      active: {type: str, description: "It is to run; what goes wrong where it doesn't."}
-      inactive: {type: str, description: "It is not to run; what goes wrong where it does."}
-      enabled: {type: str, description: "The next boot is to start it; what goes wrong where it doesn't."}
-      scope: {type: str, choices: [kernel, node], description: "Whose it is, as of any knob."}
-      source: {type: str, default: systemd.unit(5), description: "Who says so."}
+      active: {type: str, description: "It has to run; the text says what goes wrong if it doesn't."}
+      inactive: {type: str, description: "It must not run; the text says what goes wrong if it does."}
+      enabled: {type: str, description: "The next boot has to start it; the text says what goes wrong if it doesn't."}
+      scope: {type: str, choices: [kernel, node], description: "Whose state it is, as with any knob."}
+      source: {type: str, default: systemd.unit(5), description: "The document that says so."}
       present: {type: bool, default: true, description: "Whether the entry counts."}
   sysctls:
     description: Values in the running kernel, by key. The file for the next boot is one of O(files).
@@ -66,8 +66,8 @@ options:
   values:
     description:
       - Values in the running kernel, by the path of a file below C(/sys). One of O(files) sets them at the next boot.
-      - Masks of CPUs are compared as numbers, of a choice such as C(always [madvise] never) the chosen word.
-      - A file that isn't there is left out. A value that the kernel takes only after the next boot is a warning.
+      - Masks of CPUs are compared as numbers; of a choice such as C(always [madvise] never) the chosen word counts.
+      - A file that doesn't exist is left out. A value that the kernel only takes after the next boot is a warning.
     type: dict
     default: {}
   desired:
@@ -103,7 +103,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths:
-  description: The files that were written or removed, the fragment too.
+  description: The files that were written or removed, including the fragment.
   type: list
   elements: str
   returned: always
@@ -118,7 +118,7 @@ changed_sysctls:
   elements: str
   returned: always
 due:
-  description: Whether O(services) run by older files than those that are there now.
+  description: Whether O(services) run with older files than those on disk.
   type: bool
   returned: always
 """

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: jitter_plot
 short_description: Plot a measurement of jitter
 description:
-  - Draws what wirebook-jitter(8) measured as an SVG file. To be run on the controller.
+  - Draws what wirebook-jitter(8) measured as an SVG file. Runs on the controller.
 attributes:
   check_mode:
     support: full
@@ -26,7 +26,7 @@ options:
     type: path
     required: true
   verdicts:
-    description: A line to each tool's panel, by the tool's name.
+    description: A line of text for each tool's panel, by the tool's name.
     type: dict
     default: {}
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ledger
-short_description: Note what is there before a role changes it, and take it back
+short_description: Note what is there before a role changes it, or take the changes back
 description:
-  - With O(state=noted) writes to the host's ledger, for each thing that isn't in it yet, what is there now.
-    To be called before the change.
+  - With O(state=noted) writes to the host's ledger what is there now, for each thing that isn't in it yet.
+    Call it before the change.
   - With O(state=undone) gives the host back what the ledger holds, and deletes the ledger.
 attributes:
   check_mode:
@@ -29,34 +29,34 @@ options:
     type: str
   units:
     description:
-      - Units that the role enables, starts, stops or masks, but for those whose files M(wirebook.node.dropins) writes.
+      - Units that the role enables, starts, stops or masks, except those whose files M(wirebook.node.dropins) writes.
       - A template, C(NAME@.service), has no state and is left out; its instances have.
     type: list
     elements: str
     default: []
   values:
     description: >-
-      Files below C(/proc/sys) and C(/sys) that the role writes to, but for the sysctls of M(wirebook.node.dropins).
+      Files below C(/proc/sys) and C(/sys) that the role writes to, except for the sysctls of M(wirebook.node.dropins).
     type: list
     elements: path
     default: []
   drivers:
-    description: PCI addresses of the devices that the role gives to another driver by C(driverctl).
+    description: PCI addresses of the devices that the role gives to another driver with C(driverctl).
     type: list
     elements: str
     default: []
   packages:
-    description: Packages that the role installs; what apt installs with them, without recommendations, is noted too.
+    description: Packages that the role installs; what apt installs with them, without recommended ones, is noted too.
     type: list
     elements: str
     default: []
   users:
-    description: Users that the role makes.
+    description: Users that the role creates.
     type: list
     elements: str
     default: []
   groups:
-    description: Groups that the role makes or adds members to.
+    description: Groups that the role creates or adds members to.
     type: list
     elements: str
     default: []
@@ -67,7 +67,7 @@ options:
     elements: path
     default: []
   trees:
-    description: Folders that are the role's own with everything below them; they go as a whole.
+    description: Folders that are the role's own with everything below them; an undo removes them as a whole.
     type: list
     elements: path
     default: []
@@ -77,7 +77,7 @@ options:
     elements: path
     default: []
   spare:
-    description: With O(state=undone), the roles whose changes stay; the ledger stays too then.
+    description: With O(state=undone), the roles whose changes stay; then the ledger stays too.
     type: list
     elements: str
     default: []

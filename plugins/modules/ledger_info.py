@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ledger_info
-short_description: Tell what a host's ledger holds
+short_description: Read what a host's ledger holds
 description:
   - Lists what was changed on the host and would be taken back by an undo. Changes nothing.
 attributes:

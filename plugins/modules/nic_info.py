@@ -18,12 +18,12 @@ attributes:
 author: The wirebook engineers (!UNKNOWN)
 options:
   devices:
-    description: PCI addresses. One without an interface, as of a NIC that VFIO has, is left out of the result.
+    description: PCI addresses. A device without an interface, such as a NIC that VFIO has, is left out of the result.
     type: list
     elements: str
     required: true
   names:
-    description: The interface that is meant, by PCI address, where a device has several.
+    description: The interface that is meant, by PCI address, if a device has several.
     type: dict
     default: {}
 """
@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nics:
-  description: By PCI address C(driver), C(firmware), and C(settable), the settings that the driver has and doesn't fix.
+  description: By PCI address, C(driver), C(firmware) and C(settable), the settings that the driver lets be changed.
   type: dict
   returned: success
 units:

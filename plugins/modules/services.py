@@ -5,19 +5,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: services
-short_description: Run what a role's drop-ins describe, by what is written there now
+short_description: Run the services that a role's drop-ins describe
 description:
   - Stops, enables, starts or restarts units, as O(services) says.
-  - Restarts where the files of the role were written since the services were started, by this run of Ansible or by an
-    earlier one that was killed before it got here. M(wirebook.node.dropins) with the same O(services) keeps account.
-  - Has systemd read its files anew where they are newer than what it knows.
+  - Restarts services if the role's files were written since they were started, by this run of Ansible or by an
+    earlier one that was killed before it got here. M(wirebook.node.dropins) with the same O(services) keeps track.
+  - Has systemd reload its files if they are newer than what it knows.
 attributes:
   check_mode:
     support: full
     description: Says what would be done, and does nothing.
   diff_mode:
     support: none
-    description: A unit's states are told in RV(done).
+    description: What was done with a unit is in RV(done).
 author: The wirebook engineers (!UNKNOWN)
 options:
   role:
@@ -25,29 +25,29 @@ options:
     type: str
     required: true
   services:
-    description: The units, in the order in which they are started. node-doctor tells the text of a state that isn't so.
+    description: The units, in the order in which they are started. node-doctor shows the text of a state that is off.
     type: list
     elements: dict
     default: []
     suboptions:
       name: {type: str, required: true, description: "The unit; no template."}
-      active: {type: str, description: "It is to run; what goes wrong where it doesn't."}
-      inactive: {type: str, description: "It is not to run; what goes wrong where it does."}
-      enabled: {type: str, description: "The next boot is to start it; what goes wrong where it doesn't."}
-      scope: {type: str, choices: [kernel, node], description: "Whose it is, as of any knob."}
-      source: {type: str, default: systemd.unit(5), description: "Who says so."}
+      active: {type: str, description: "It has to run; the text says what goes wrong if it doesn't."}
+      inactive: {type: str, description: "It must not run; the text says what goes wrong if it does."}
+      enabled: {type: str, description: "The next boot has to start it; the text says what goes wrong if it doesn't."}
+      scope: {type: str, choices: [kernel, node], description: "Whose state it is, as with any knob."}
+      source: {type: str, default: systemd.unit(5), description: "The document that says so."}
       present: {type: bool, default: true, description: "Whether the entry counts."}
   gone:
-    description: Units that are of no use any more. They are stopped and disabled.
+    description: Units that are no longer used. They are stopped and disabled.
     type: list
     elements: str
     default: []
   restart:
-    description: Restart them in any case.
+    description: Restart the services in any case.
     type: bool
     default: false
   reload:
-    description: Have systemd read its files anew in any case.
+    description: Have systemd reload its files in any case.
     type: bool
     default: false
   due:

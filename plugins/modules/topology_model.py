@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: topology_model
 short_description: Check what the inventory asks of a host, and derive what the roles set
 description:
-  - Changes nothing. Fails with the refusals, a sentence each.
+  - Changes nothing. Fails with the refusals, one sentence for each.
 attributes:
   check_mode:
     support: full
@@ -50,7 +50,7 @@ options:
     suboptions:
       name: {type: str, required: true, description: The interface.}
       pci: {type: str, required: true, description: Its PCI address.}
-      use: {type: str, default: kernel, choices: [kernel, af_xdp, vfio], description: What it is for.}
+      use: {type: str, default: kernel, choices: [kernel, af_xdp, vfio], description: Who drives it.}
       reader: {type: str, default: "", description: The service that reads it.}
       zero_copy: {type: bool, default: false, description: Whether AF_XDP must not copy.}
       allow_remote_node: {type: bool, default: false, description: Whether its reader may be on another node.}

@@ -7,13 +7,13 @@ DOCUMENTATION = r"""
 module: trial_boot
 short_description: The steps of a trial boot of a kernel command line
 description:
-  - C(prepared) compares what runs, and what the host boots by default, with what is wanted. Where the running kernel
-    was started with something else it writes a second boot entry; the default entry stays as it is. Where only the
-    default entry is off it mends that.
+  - C(prepared) compares what runs, and what the host boots by default, with what is wanted. If the running kernel was
+    started with something else, it writes a second boot entry; the default entry stays as it is. If only the default
+    entry is off, it corrects that.
   - C(armed) lets GRUB boot the second entry once.
-  - C(looked) tells, after the reboot, which of the two came up.
+  - C(looked) says, after the reboot, which of the two came up.
   - C(confirmed) makes the trial's command line the default, and stops the timer that would reboot the host.
-  - C(dropped) takes the second entry away.
+  - C(dropped) removes the second entry.
   - Command lines are compared as multisets; nothing is ever appended to what is there.
 attributes:
   check_mode:
@@ -44,7 +44,7 @@ options:
     type: path
     default: /etc/default/grub.d/zz-wirebook.cfg
   content:
-    description: What is to be in the drop-in; nothing if there is to be none.
+    description: The content of the drop-in; empty if there is to be none.
     type: str
     default: ""
   without_trial:
@@ -79,7 +79,7 @@ lacking:
   elements: str
   returned: when state is prepared or looked
 left_over:
-  description: Parameters that the running kernel was started with and shouldn't.
+  description: Parameters that the running kernel was started with but shouldn't have been.
   type: list
   elements: str
   returned: when state is prepared or looked

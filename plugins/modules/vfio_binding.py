@@ -5,11 +5,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vfio_binding
-short_description: Give PCI devices to VFIO, for good
+short_description: Give PCI devices to VFIO, permanently
 description:
-  - Binds each device to vfio-pci, in the running kernel and by C(driverctl)'s file for the next boots.
-    Notes it in the ledger before.
-  - Lets a group open what VFIO shows of them, as the udev rule of the role says.
+  - Binds each device to vfio-pci, in the running kernel and with C(driverctl)'s file for the next boots.
+    It notes that in the ledger first.
+  - Lets a group open VFIO's files of these devices, as the role's udev rule says.
   - A device that the role gave to VFIO earlier and that isn't in O(devices) goes back to its own driver.
 attributes:
   check_mode:
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done:
-  description: What was changed, a line each.
+  description: What was changed, one line for each change.
   type: list
   elements: str
   returned: always

@@ -1,4 +1,4 @@
-"""What the process is allowed to, by capabilities(7), and how to give one up for good."""
+"""What capabilities(7) allow this process to do, and how to give one up for good."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def has(name: str) -> bool:
 
 
 def drop(*names: str) -> None:
-    """Give capabilities up: this thread, and those that it starts, can't have them back. Raises OSError."""
+    """Give up capabilities: neither this thread nor those that it starts can get them back. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = _Header(_VERSION_3, 0)
     data = (_Data * 2)()

@@ -10,7 +10,7 @@ CHANNELS = (Channel.INCREMENTAL_CHANNEL, Channel.SNAPSHOT_CHANNEL)
 
 
 def endpoints(transport: Transport, channel: Channel) -> list[Endpoint]:
-    """Where a channel goes: line A, and line B if there is one."""
+    """Return where a channel goes: line A, and line B if there is one."""
     snapshots = channel == Channel.SNAPSHOT_CHANNEL
     group, port = (
         (transport.snapshot_group, transport.snapshot_port) if snapshots else (transport.group, transport.port)
@@ -27,5 +27,5 @@ def endpoints(transport: Transport, channel: Channel) -> list[Endpoint]:
 
 
 def lines(transport: Transport) -> int:
-    """On how many lines packets come."""
+    """Return on how many lines packets come."""
     return 2 if transport.group_b else 1

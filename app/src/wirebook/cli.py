@@ -1,4 +1,4 @@
-"""The command line: what can be said, and nothing of what is done. A command's module is loaded when it is used."""
+"""The command line: the arguments of every command. A command's module is only loaded when it is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from wirebook.errors import UserError
 
 USER_ERROR = 2
-"""Exit code for what the user can mend; a failure while running is 1."""
+"""Exit code for what the user can correct; a failure while running is 1."""
 
 _JSON = "print JSON, for a program to read"
 
@@ -46,15 +46,15 @@ def _log_to_stderr(verbose: bool) -> None:
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="wirebook",
         description="Order books from exchange feeds: WebSocket in, multicast out, top of book in shared memory.",
     )
     parser.add_argument(
-        "--version", action=_Version, nargs=0, help="print the version, with --verbose also the build, and leave"
+        "--version", action=_Version, nargs=0, help="print the version, with --verbose also how it was built, and exit"
     )
-    parser.add_argument("--verbose", action="store_true", help="log everything, not only what an operator needs")
+    parser.add_argument("--verbose", action="store_true", help="log everything, not just what an operator needs")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     feed = commands.add_parser(
@@ -67,8 +67,8 @@ def command_parser() -> argparse.ArgumentParser:
     record = commands.add_parser(
         "record",
         help="record a venue's raw traffic",
-        description="Follow a venue and record its raw traffic, publishing nothing. A feed that runs anyway records"
-        " with the key `record` of its [[feed]]. Files that follow each other may be joined with cat.",
+        description="Follow a venue and record its raw traffic, publishing nothing. A running feed"
+        " records by itself if its [[feed]] has the key `record`. Consecutive files can be joined with cat.",
     )
     record.add_argument("venue", help="a venue that has a [[feed]] in the configuration")
     record.add_argument(
@@ -93,15 +93,15 @@ def command_parser() -> argparse.ArgumentParser:
 
     capture = commands.add_parser(
         "capture",
-        help="write the node's packets to a pcapng file, whichever transport they come by",
-        description="Write the packets of the node's groups to a pcapng file, with nanosecond stamps. By AF_XDP, where"
-        " tcpdump sees nothing, the running book process gives the copy. Runs until interrupted.",
+        help="write the node's packets to a pcapng file, with either transport",
+        description="Write the packets of the node's groups to a pcapng file, with nanosecond stamps. With AF_XDP,"
+        " where tcpdump sees nothing, the running book process provides a copy. Runs until interrupted.",
     )
     capture.add_argument(
         "file", metavar="FILE", help='the file to write; "-" is standard output, for wireshark -k -i -'
     )
-    capture.add_argument("--seconds", type=_rate, default=0.0, metavar="N", help="stop after so long")
-    capture.add_argument("--packets", type=_count(1 << 40), default=0, metavar="N", help="stop after so many")
+    capture.add_argument("--seconds", type=_rate, default=0.0, metavar="N", help="stop after N seconds")
+    capture.add_argument("--packets", type=_count(1 << 40), default=0, metavar="N", help="stop after N packets")
     _add_config(capture)
     capture.set_defaults(command="capture")
 
@@ -109,7 +109,7 @@ def command_parser() -> argparse.ArgumentParser:
         "xdp",
         help="privileged: attach the XDP program for the book process",
         description="Attach the XDP program for the book process, which needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF."
-        " systemd runs it for each connection to its socket; by hand it listens until interrupted.",
+        " systemd runs it for each connection to its socket; run by hand, it listens until interrupted.",
     )
     _add_config(xdp)
     xdp.set_defaults(command="xdp")
@@ -121,8 +121,8 @@ def command_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    sim.add_argument("-h", "--help", action=_SimHelp, nargs=0, help="show this help, with all faults, and leave")
-    sim.add_argument("--venue", default="binance", help="the venue to be (default: %(default)s)")
+    sim.add_argument("-h", "--help", action=_SimHelp, nargs=0, help="show this help, with all faults, and exit")
+    sim.add_argument("--venue", default="binance", help="the venue to simulate (default: %(default)s)")
     source = sim.add_mutually_exclusive_group(required=True)
     source.add_argument("--replay", type=Path, metavar="CAPTURE", help="replay this capture (plain, .gz or .zst)")
     source.add_argument("--synthetic", action="store_true", help="make traffic up")
@@ -131,18 +131,24 @@ def command_parser() -> argparse.ArgumentParser:
         help='"recorded", "max", or a factor such as 10 (default: %(default)s)',
     )  # fmt: skip
     sim.add_argument(
-        "--loop", action="store_true", help="at the end, close all connections and start over, as a venue's restart"
+        "--loop",
+        action="store_true",
+        help="at the end, close all connections and start over, like a venue that restarts",
     )
     sim.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     sim.add_argument(
         "--port", type=_port, default=0, help="TCP port of both services; 0 takes a free one (default: %(default)s)"
     )
-    sim.add_argument("--faults", type=Path, metavar="FILE", help="do wrong what this scenario says, see below")
-    sim.add_argument("--tls", action="store_true", help="speak wss and https, by a certificate made at the start")
-    sim.add_argument("--cert", type=Path, metavar="FILE", help="with --tls: this certificate, in PEM form")
-    sim.add_argument("--key", type=Path, metavar="FILE", help="with --tls: the key of --cert")
+    sim.add_argument("--faults", type=Path, metavar="FILE", help="make the faults of this scenario, see below")
+    sim.add_argument("--tls", action="store_true", help="speak wss and https, with a certificate made at the start")
+    sim.add_argument("--cert", type=Path, metavar="FILE", help="with --tls: use this certificate, in PEM form")
+    sim.add_argument("--key", type=Path, metavar="FILE", help="with --tls: the key that belongs to --cert")
     sim.add_argument(
-        "--symbols", type=_count(2048), default=1, metavar="N", help="synthetic: instruments (default: %(default)s)"
+        "--symbols",
+        type=_count(2048),
+        default=1,
+        metavar="N",
+        help="synthetic: number of instruments (default: %(default)s)",
     )
     sim.add_argument(
         "--rate", type=_rate, default=20.0, metavar="N", help="synthetic: events a second in all (default: %(default)s)"
@@ -159,16 +165,17 @@ def command_parser() -> argparse.ArgumentParser:
 
     top = commands.add_parser("top", help="show the books", description="Show the top of every book, live.")
     _add_config(top)
-    top.add_argument("--once", action="store_true", help="show them once and leave")
+    top.add_argument("--once", action="store_true", help="show them once and exit")
     how = top.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help=_JSON)
-    how.add_argument("--metrics", action="store_true", help="print them once for Prometheus' textfile collector")
+    how.add_argument("--metrics", action="store_true", help="print them once, for Prometheus' textfile collector")
     top.set_defaults(command="top")
 
     replay = commands.add_parser(
         "replay",
-        help="rebuild the books of a capture and check them",
-        description="Rebuild the books of a capture without a network, and count what went well and what didn't.",
+        help="rebuild the books of recorded traffic and check them",
+        description="Rebuild the books of recorded traffic without a network,"
+        " and count what went well and what didn't.",
     )
     replay.add_argument("capture", type=Path, metavar="CAPTURE", help="plain, .gz or .zst")
     replay.add_argument("--venue", default="binance", help="the venue it was recorded from (default: %(default)s)")
@@ -224,7 +231,11 @@ class _SimHelp(argparse.Action):
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", type=Path, default=Path("/etc/wirebook/engine.toml"), metavar="FILE", help="(default: %(default)s)"
+        "--config",
+        type=Path,
+        default=Path("/etc/wirebook/engine.toml"),
+        metavar="FILE",
+        help="the configuration (default: %(default)s)",
     )
 
 

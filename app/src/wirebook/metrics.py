@@ -14,11 +14,11 @@ from wirebook.core.books.books import State
 from wirebook.core.market.view import MarketView
 
 _GAUGES: Final = frozenset({"held", "nodes_used", "nodes_total"})
-"""What goes up and down, or stays; all other numbers only grow until the book process is started again."""
+"""Values that can go down; all other numbers only grow until the book process is restarted."""
 
 
 def exposition(view: MarketView, transport: Mapping[str, Any]) -> str:
-    """All metrics. `transport` is the book process's transport.json; empty where there is none."""
+    """Return all metrics. `transport` is the book process's transport.json, empty if there is none."""
     return "".join(f"{line}\n" for line in _lines(view, transport))
 
 

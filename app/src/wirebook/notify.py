@@ -7,7 +7,7 @@ import socket
 
 
 def notify(state: str) -> bool:
-    """Send `state` ("READY=1", "STATUS=…", "WATCHDOG=1") to the service manager; False where there is none.
+    """Send `state` ("READY=1", "STATUS=…", "WATCHDOG=1") to the service manager; False if there is none.
 
     The protocol is one datagram to the socket that systemd names; a leading `@` is the abstract namespace.
     """
@@ -25,7 +25,7 @@ def notify(state: str) -> bool:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two "WATCHDOG=1", half of what the unit's WatchdogSec= allows; None when it asks for none."""
+    """Seconds between two "WATCHDOG=1", half of what the unit's WatchdogSec= allows; None if it asks for none."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     process = os.environ.get("WATCHDOG_PID", "")
     if not microseconds.isdigit() or (process and process != str(os.getpid())):

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 ETHERNET: Final = 1
 IPV4: Final = 228
-"""Link types: what a packet's first byte begins."""
+"""Link types: what a packet's first byte belongs to."""
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
 _STATISTICS: Final = 5
@@ -38,7 +38,7 @@ class Writer:
         self._block(_INTERFACE, struct.pack("<HHI", link_type, 0, LARGEST) + described)
 
     def packet(self, data: bytes, length: int, receive_ns: int) -> None:
-        """Add a packet: what was captured of it, its length on the wire, when it came (ns since 1970)."""
+        """Add a packet: what was captured of it, its length on the wire, and when it arrived (ns since 1970)."""
         head = struct.pack("<IIIII", 0, receive_ns >> 32, receive_ns & 0xFFFFFFFF, len(data), length)
         self._block(_PACKET, head + _padded(data))
         self.packets += 1

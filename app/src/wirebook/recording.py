@@ -31,21 +31,21 @@ from wirebook.errors import UserError
 _log = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
-"""What an unprivileged process may ask for, /proc/sys/fs/pipe-max-size."""
+"""The most that an unprivileged process may ask for, /proc/sys/fs/pipe-max-size."""
 _MOST_WAITING_BYTES = 64 << 20
-"""What may wait for the recording process; some seconds of the busiest feed."""
+"""How much may wait for the recording process: some seconds of the busiest feed."""
 _LINES_PER_WRITE = 512
 """Less than IOV_MAX of writev(2)."""
 _CLOSE_SECONDS = 10.0
 _FRAME_BYTES = 4 << 20
 _FRAME_SECONDS = 5.0
-"""A zstd frame is ended after so much text or time: what a crash can spoil."""
+"""A zstd frame is ended after this much text or time, so a crash can't spoil more."""
 _READ_BYTES = 1 << 18
 _TICK_SECONDS = 1.0
 _LISTEN_SECONDS = 1.0
-"""How often the feed hears how the recording process is."""
+"""How often the feed hears how the recording process is doing."""
 _SAID_SECONDS = 300.0
-"""How often a trouble that lasts is said again."""
+"""How often a lasting problem is logged again."""
 
 
 class Recorder:
@@ -59,7 +59,7 @@ class Recorder:
         if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
             raise UserError(f"can't write recordings to {directory}; make it a directory that this user may write")
         self._dropped = 0
-        """Messages that were not given to the recording process, because it fell behind or ended."""
+        """Messages that the recording process didn't get, because it fell behind or ended."""
         self._lost = 0
         """Messages that it could not write."""
         self._directory = directory
@@ -89,11 +89,11 @@ class Recorder:
 
     @property
     def dropped(self) -> int:
-        """Messages that were not recorded, whyever."""
+        """Messages that were not recorded, for whatever reason."""
         return self._dropped + self._lost
 
     def next_connection(self) -> int:
-        """A number for a connection that was made."""
+        """Return a number for a new connection."""
         self._connections += 1
         return self._connections
 
@@ -146,7 +146,7 @@ class Recorder:
             self._process.wait()
 
     def _listen(self, now: float) -> None:
-        """Hear how the recording process is, and say it: once, and then now and then while it lasts."""
+        """Hear how the recording process is doing; log problems, once and then from time to time while they last."""
         try:
             words = self._words.read()
         except OSError:

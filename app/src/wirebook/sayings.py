@@ -1,4 +1,4 @@
-"""What is worth an operator's reading: said at once, and of the same cause again now and then, with a count."""
+"""What an operator should read: logged at once, and for the same cause again from time to time, with a count."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 _AGAIN_SECONDS: Final = 300.0
-"""The least time between two lines of one cause."""
+"""The minimum time between two lines for the same cause."""
 _FORGET_SECONDS: Final = 3600.0
-"""A cause that was not seen for so long is new."""
+"""A cause that was not seen for this long counts as new."""
 _MOST_CAUSES: Final = 1000
-"""A venue that makes up new causes gets one line for all of those beyond."""
+"""If a venue keeps producing new causes, all those beyond this number share one line."""
 _OTHERS: Final = "others"
 
 
@@ -22,13 +22,13 @@ class _Cause:
 
 
 class Sayings:
-    """Decides which lines are said. Times are those of `time.monotonic`."""
+    """Decides which lines are logged. Times are those of `time.monotonic`."""
 
     def __init__(self) -> None:
         self._causes: dict[str, _Cause] = {}
 
     def line(self, cause: str, text: str, now: float) -> str | None:
-        """The line to say for this `cause` now, or None: then it is only counted."""
+        """Return the line to log for this `cause` now; None if it is only counted."""
         if cause not in self._causes and len(self._causes) >= _MOST_CAUSES:
             self._causes = {key: each for key, each in self._causes.items() if now - each.seen_at < _FORGET_SECONDS}
             if len(self._causes) >= _MOST_CAUSES:

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 TRANSPORT: Final = "transport"
-"""The book process's file: what packets come by, and what became of them."""
+"""The book process's file: which transport it has, and what became of the packets."""
 
 
 def feed(venue: str) -> str:
@@ -25,7 +25,7 @@ def feed(venue: str) -> str:
 
 
 def read(market: str | Path, name: str) -> dict[str, Any]:
-    """What the process said last; empty when it doesn't run, or the file is none of ours."""
+    """Return what the process wrote last; empty if it isn't running, or if the file isn't ours."""
     try:
         said = json.loads(_path(market, name).read_text())
     except (OSError, ValueError):
@@ -45,7 +45,7 @@ class StatusFile:
         self._complained = False
 
     def write(self, figures: Mapping[str, int | float | bool | str]) -> None:
-        """Replace the file. That it can't be written is said once; the process goes on."""
+        """Replace the file. If it can't be written, that is logged once, and the process goes on."""
         partial = self.path.with_suffix(".part")
         try:
             partial.write_text(json.dumps(figures) + "\n")
@@ -56,5 +56,5 @@ class StatusFile:
                 _log.warning("can't write %s: %s", self.path, error.strerror)
 
     def remove(self) -> None:
-        """Take the file away: nobody writes it any more."""
+        """Remove the file, since nobody writes it any more."""
         self.path.unlink(missing_ok=True)

@@ -18,16 +18,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reception:
-    """What the book process receives by."""
+    """What the book process receives packets with."""
 
     receivers: tuple[Receiver, ...]
-    """In the order in which it shall look."""
+    """In the order in which the book process looks at them."""
     kind: str
     """What was obtained: udp or af_xdp."""
     how: str
     """A few words about it for the operator."""
     fell_back: str = ""
-    """Why it isn't what `transport.kind` asks for; empty: it is."""
+    """Why it isn't what `transport.kind` asks for; empty if it is."""
 
 
 def receivers(config: Config) -> Reception:

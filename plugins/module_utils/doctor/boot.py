@@ -1,4 +1,4 @@
-"""What the next boot will set: the entry that GRUB will start, and what sysctl.d amounts to."""
+"""What the next boot will set: the entry that GRUB will start, and the result of sysctl.d."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ CHRONY_FIELDS = 14
 
 
 def pmc_command(host: Host) -> tuple[str, ...]:
-    """Return pmc as it has to be called here: a ptp4l of another domain doesn't answer."""
+    """Return pmc with the arguments that it needs here: a ptp4l of another domain doesn't answer."""
     text = host.read(CONFIGURATION) or ""
     options: list[str] = []
     for name, option in PMC_OPTIONS.items():
@@ -38,7 +38,7 @@ def pmc_command(host: Host) -> tuple[str, ...]:
 
 
 def _ask_ptp4l(host: Host, *data: str) -> dict[str, str]:
-    """Return the values of PTP management messages; none where ptp4l doesn't answer."""
+    """Return the values of PTP management messages; none if ptp4l doesn't answer."""
     text = host.command(*pmc_command(host), *(f"GET {name}" for name in data))
     return dict(re.findall(r"^\s+(\w+)\s+(\S+)$", text, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""The desired state: fragments that roles leave in /etc/wirebook/desired.d."""
+"""The desired state: fragments that roles write to /etc/wirebook/desired.d."""
 
 from __future__ import annotations
 

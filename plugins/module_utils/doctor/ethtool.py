@@ -1,4 +1,4 @@
-"""A NIC's settings, as ethtool(8) prints them: JSON where Debian 12's ethtool 6.1 has it, text otherwise."""
+"""A NIC's settings, as ethtool(8) prints them: JSON if Debian 12's ethtool 6.1 has it, text otherwise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILTER_ALL = "1"
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting's value now, the most that it can be, and whether the driver lets nobody change it."""
+    """A setting's current value, its maximum, and whether the driver doesn't let it be changed."""
 
     value: int | bool
     most: int | None = None

@@ -1,4 +1,4 @@
-"""How the host is asked: its files, its commands, its service manager."""
+"""Access to the host: its files, its commands, its service manager."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Host:
         return self.root / name.lstrip("/")
 
     def read(self, name: str) -> str | None:
-        """Return the file's text without outer white space; None where it doesn't exist."""
+        """Return the file's text without outer white space; None if it doesn't exist."""
         try:
             return self.path(name).read_text(encoding="utf-8", errors="replace").strip()
         except (FileNotFoundError, NotADirectoryError):
@@ -37,7 +37,7 @@ class Host:
             raise CannotProbeError(f"{name} can't be read: {error.strerror}") from error
 
     def owner(self, name: str) -> str | None:
-        """Return a path's owner, group and mode, "root wirebook 0770"; None where it doesn't exist."""
+        """Return a path's owner, group and mode, "root wirebook 0770"; None if it doesn't exist."""
         try:
             path = self.path(name)
             return f"{path.owner()} {path.group()} {path.stat().st_mode & 0o7777:04o}"
@@ -51,7 +51,7 @@ class Host:
         return self.read("/run/systemd/container") or ""
 
     def command(self, *argv: str) -> str:
-        """Return the command's output, of the first time; CannotProbeError if it is missing or fails."""
+        """Return the command's output, cached from the first time; CannotProbeError if it is missing or fails."""
         if argv not in self._answers:
             try:
                 self._answers[argv] = self._run(*argv)

@@ -37,7 +37,7 @@ class Drawn:
 
 
 def draw_host(facts: dict[str, Any], host: Host, findings: list[Finding]) -> str:
-    """Return the drawing; a service is drawn where it has a CPU to itself, a NIC on its node."""
+    """Return the drawing; a service is drawn on the CPU that it has to itself, a NIC on its node."""
     devices = [(str(f.knob.spec["pci"]), f.status) for f in findings if "pci" in f.knob.spec]
     drawn = Drawn(
         facts=facts,

@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Probe:
-    """How a kind of knob is read, and whose it is: 'kernel' knobs belong to the machine, not to a container on it."""
+    """How a kind of knob is read, and what it belongs to: 'kernel' knobs belong to the machine, not to a container."""
 
     read: Callable[[Host, Knob], Reading]
     scope: str

@@ -12,7 +12,7 @@ from .knobs import FAIL, NOT_RUN, PASS, Finding
 
 
 def as_metrics(findings: list[Finding]) -> str:
-    """Return the metrics: each knob that can be off, the counts, and when it was looked."""
+    """Return the metrics: each knob that can be off, the counts, and when node-doctor looked."""
     counts = Counter(finding.status for finding in findings)
     lines = [
         "# HELP wirebook_knob_off Whether a knob is not as desired; those that are NOT-RUN are left out.",
@@ -38,7 +38,7 @@ def escape(text: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step: the collector must never read half of it. OSError where that can't be done."""
+    """Replace a file in one step: the collector must never read half of it. OSError if that can't be done."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

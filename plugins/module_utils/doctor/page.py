@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: what is off, a drawing of the host, every knob by its role."""
+"""The report as a self-contained HTML page: what is off, a drawing of the host, every knob by its role."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def unbound_kernel_threads(host: Host) -> Iterator[tuple[str, str, frozenset[int
 
 
 def probe_kernel_threads(host: Host, knob: Knob) -> Reading:
-    """Compare where the kernel threads may run that aren't bound to a CPU: nowhere but on `want`."""
+    """Compare where kernel threads that aren't bound to a CPU may run: only on `want`."""
     wanted = cpu_set(str(knob.want))
     found = list(unbound_kernel_threads(host))
     astray = [(pid, name, cpus) for pid, name, cpus in found if not cpus <= wanted]

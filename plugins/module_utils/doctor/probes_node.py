@@ -23,7 +23,7 @@ def probe_owner(host: Host, knob: Knob) -> Reading:
 
 
 def probe_member(host: Host, knob: Knob) -> Reading:
-    """Tell whether `user` is in the group `want`, as its own or as a member (passwd(5), group(5))."""
+    """Compare the groups of `user`, its own and those it is a member of (passwd(5), group(5)), with `want`."""
     user = knob.argument("user")
     users = {fields[0]: fields[3] for fields in _database(host, "/etc/passwd", 4)}
     if user not in users:

@@ -20,7 +20,7 @@ FORMER_NAME = "journal"
 
 @dataclass(frozen=True)
 class Entry:
-    """A thing as it was: `before` is None where it wasn't there."""
+    """A thing as it was: `before` is None if it wasn't there."""
 
     kind: str
     key: str
@@ -110,7 +110,7 @@ class Ledger:
 
 
 def has_former(folder: Path = FOLDER) -> bool:
-    """Whether what an earlier release noted is still to be taken over."""
+    """Whether the notes of an earlier release still have to be taken over."""
     return folder.with_name(FORMER_NAME).is_dir()
 
 

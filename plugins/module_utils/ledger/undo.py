@@ -1,4 +1,4 @@
-"""Takes back what the ledger lists. Every step may be done twice: an undo that was interrupted is run again."""
+"""Takes back what the ledger lists. Every step may be done twice, so an interrupted undo can be run again."""
 
 from __future__ import annotations
 

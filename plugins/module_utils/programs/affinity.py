@@ -164,7 +164,7 @@ def watch() -> None:
 
 
 def drain(events: socket.socket) -> None:
-    """Throw away what waits in a socket: only that something happened counts."""
+    """Discard what waits in a socket: it only matters that something happened."""
     while True:
         try:
             events.recv(65536)
@@ -187,13 +187,13 @@ PROGRAM = Program(
     summary="keep interrupts and kernel threads off the isolated CPUs",
     description=(
         "Moves interrupts and unbound kernel threads that may run on an isolated CPU, and prints which.",
-        "Each interrupt of a data NIC gets one of the NIC's CPUs, in turn; all others get the housekeeping CPUs. "
+        "The interrupts of a data NIC are spread over the NIC's CPUs; all others get the housekeeping CPUs. "
         "Interrupts that the kernel manages itself can't be moved: isolcpus=managed_irq keeps those away.",
     ),
     run=run,
     commands=(
         Command("apply", "Move what is astray, and print it.", (CHECK,)),
-        Command("watch", "Do so now and at each change of a link or device: drivers then ask for interrupts anew."),
+        Command("watch", "Do so now and whenever a link or a device changes: drivers then request new interrupts."),
     ),
     files={
         SETTINGS: '{"housekeeping": [0, 1], "devices": {"0000:00:04.0": [1]}}',

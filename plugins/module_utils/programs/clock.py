@@ -35,7 +35,7 @@ def why_not(wanted: dict[str, Any]) -> str:
         offset = clock.grandmaster_offset(asked, wanted["interface"] if hardware else "")
         if (counts := clock.timescale(asked)) != (accepted := wanted.get("timescale", "PTP")):
             return (
-                f"the grandmaster counts the timescale {counts}, not {accepted}, and its distance from UTC isn't known"
+                f"the grandmaster counts the timescale {counts}, not {accepted}, and its offset from UTC isn't known"
             )
         told = beyond("the clock that ptp4l steers", offset, wanted["budget_ns"])
         if hardware and not told:
@@ -47,7 +47,7 @@ def why_not(wanted: dict[str, Any]) -> str:
 
 
 def beyond(what: str, offset: int, budget: int) -> str:
-    """Return a sentence where an offset is over its budget, both in ns."""
+    """Return a sentence if an offset is over its budget, both in ns."""
     return f"{what} is {offset} ns off, and may be {budget}" if abs(offset) > budget else ""
 
 
@@ -86,7 +86,7 @@ PROGRAM = Program(
     name="wirebook-clock",
     summary="wait for the clock",
     description=(
-        "Waits until the clock is good, or until a NIC has its own: for the units that need it.",
+        "Waits until the clock is good, or until a NIC has its own clock, for the units that need that.",
         "The clock is good when ptp4l is SLAVE (or chrony follows a server) and the offsets are within their budgets, "
         "three times in a row.",
     ),
@@ -98,7 +98,7 @@ PROGRAM = Program(
         ),
         Command(
             "gate",
-            "Hold the feeds until the clock is good; where clock_gate is `warn`, for clock_gate_seconds at most.",
+            "Hold the feeds until the clock is good; if clock_gate is `warn`, for clock_gate_seconds at most.",
         ),
         Command(
             "settle", "Wait until the clock is good, for a limited time.",
@@ -110,6 +110,6 @@ PROGRAM = Program(
         SETTINGS: "who steers the clock, the budgets in ns, and the gate's policy",
         "/etc/systemd/system/wirebook-clock-gate.service": "runs `gate`, and every feed requires it",
     },
-    examples={"wirebook-clock settle 60": "Wait for a minute at most, and tell by the status."},
+    examples={"wirebook-clock settle 60": "Wait for a minute at most; the exit status says whether the clock is good."},
     see_also=("ptp4l(8)", "phc2sys(8)", "chronyd(8)", "node-doctor(8)"),
 )  # fmt: skip

@@ -63,11 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 PROGRAM = Program(
     name="wirebook-hugepages",
-    summary="reserve hugepages and set the policy of transparent ones",
+    summary="reserve hugepages and set the policy for transparent ones",
     description=(
-        "Reserves hugepages on each NUMA node, and sets the policy of transparent hugepages; prints what it changes.",
-        "Where free memory lies in pieces that are too small, the kernel is asked once to move pages together. What is "
-        "read back at the end counts.",
+        "Reserves hugepages on each NUMA node, and sets the policy for transparent hugepages; prints what it changes.",
+        "If free memory is too fragmented, the kernel is asked once to compact it. The result is judged by what is "
+        "read back at the end.",
     ),
     run=run,
     arguments=(CHECK,),

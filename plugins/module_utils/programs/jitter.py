@@ -89,7 +89,7 @@ def load(housekeeping: frozenset[int]) -> Iterator[str]:
         yield " ".join(command)
         if process.poll() is not None:
             raise FailedError(
-                "The load (hackbench) ended by itself, and the figures are of an idle host: run it by hand."
+                "The load (hackbench) ended by itself, so the figures are those of an idle host: run it by hand."
             )
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -163,7 +163,7 @@ def keep(result: dict[str, Any]) -> Path:
 
 
 def end(number: int, _frame: object) -> NoReturn:
-    """End by way of the finally blocks: what was stopped is started again."""
+    """End through the finally blocks, which start again what was stopped."""
     raise SystemExit(128 + number)
 
 
@@ -198,10 +198,10 @@ PROGRAM = Program(
     ),
     run=run,
     arguments=(
-        Argument("--seconds", "how long each of the two tools measures (60)", {"type": counted, "default": 60}),
+        Argument("--seconds", "how many seconds each of the two tools measures (60)", {"type": counted, "default": 60}),
         Argument("--cpus", "these isolated CPUs (default: all)", {"type": cpu_list, "metavar": "LIST"}),
         Argument(
-            "--stop", "stop this unit meanwhile, and start it again (may be repeated)",
+            "--stop", "stop this unit during the measurement, and start it again (may be repeated)",
             {"action": "append", "default": [], "metavar": "UNIT"},
         ),
     ),

@@ -105,7 +105,7 @@ IRDMA = "/sys/module/irdma"
 
 
 def advice(asked: Host, command: list[str], said: str) -> str:
-    """Return what to do about a refusal, where that is known."""
+    """Return what to do about a refusal, if that is known."""
     if command[:2] == ["ethtool", "-L"] and "busy" in said and asked.path(IRDMA).exists():
         return (
             " (its RDMA driver irdma holds the channels: add module_blacklist=irdma to kernel_cmdline_extra, or "
@@ -174,8 +174,8 @@ PROGRAM = Program(
     description=(
         "Brings the data NICs to the settings that the inventory asks for, and prints what it changes: rings, "
         "channels, coalescing, offloads, flow control, flow rules, the indirection table.",
-        "What a driver hasn't or fixes is left, and node-doctor tells it. A change that takes the link down is followed"
-        " by another look once the link is up.",
+        "What a driver lacks or doesn't let be changed is left alone, and node-doctor says so. After a change that"
+        " takes the link down, the NIC is looked at again once the link is up.",
     ),
     run=run,
     commands=(

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 _SWITCH = {"action": "store_true"}
 PROGRAM = Program(
     name="node-doctor",
-    summary="tell whether this host is what it was asked to be",
+    summary="say whether this host is what it was asked to be",
     description=(
         "Compares this host with its desired state, knob by knob: what runs, and what the next boot will set. It "
         "changes nothing.",
@@ -51,7 +51,7 @@ PROGRAM = Program(
     arguments=(
         Argument("--json", "print the report for a program", _SWITCH, one_of="output"),
         Argument(
-            "--html", "print the report as a page for a browser, the host drawn", _SWITCH, one_of="output"
+            "--html", "print the report as a page for a browser, with a drawing of the host", _SWITCH, one_of="output"
         ),
         Argument(
             "--metrics", "write drift for Prometheus' textfile collector and print nothing; the exit status is 0 then",

@@ -17,9 +17,9 @@ from . import VERSION
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 STATUSES = {
-    DONE: "It is done, or nothing was to be done.",
+    DONE: "It is done, or there was nothing to do.",
     FAILED: "Something failed while it ran; one sentence on standard error says what.",
-    MISTAKE: "It was asked for what it can't do; nothing was changed, and one sentence says why.",
+    MISTAKE: "It was asked for something that it can't do; nothing was changed, and one sentence says why.",
 }
 
 
@@ -28,7 +28,7 @@ class FailedError(Exception):
 
 
 class MistakeError(Exception):
-    """The program was asked for what it can't do, and changed nothing; the text is a sentence for the operator."""
+    """The program was asked for something that it can't do, and changed nothing; the text is for the operator."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one sentence, and takes no option for another whose name begins as it does."""
+    """A parser that refuses in one sentence, and doesn't accept the beginning of an option's name."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
@@ -102,7 +102,7 @@ class Program:
     see_also: tuple[str, ...] = ()
 
     def parser(self) -> Parser:
-        """Return what reads its command line."""
+        """Return the parser of its command line."""
         parser = Parser(
             prog=self.name,
             description=" ".join(self.description),

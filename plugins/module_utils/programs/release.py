@@ -146,7 +146,7 @@ def switch(release: Path, running: Path | None) -> None:
 
 
 def objections(release: Path) -> str | None:
-    """Return what the release's own `wirebook check`, with the services' rights, holds against it; None: nothing."""
+    """Return what the release's own `wirebook check`, run with the services' rights, finds wrong; None: nothing."""
     # The unit's name brings the services' limits, from wirebook-.service.d.
     command = [SYSTEMD_RUN, "--unit=wirebook-check", "--quiet", "--pipe", "--wait", "--collect"]
     for setting in (
@@ -220,7 +220,7 @@ def was_moved(unit: str) -> bool:
 
 
 def keep_running(release: Path, seconds: float) -> bool:
-    """Start what was stopped of the release that runs, and anew what was moved to other CPUs; leave the rest alone.
+    """Start what was stopped of the running release, restart what was moved to other CPUs, leave the rest alone.
 
     Return whether anything was.
     """
@@ -333,12 +333,12 @@ PROGRAM = Program(
     description=(
         "Says which release of the feed engine runs on this host, and changes it. A release is the engine's code and "
         "its configuration together.",
-        "A release whose books don't become LIVE in time is taken back by itself, and the previous one runs again.",
+        "If a release's books don't become LIVE in time, the previous release runs again by itself.",
     ),
     run=run,
     commands=(
         Command(
-            "activate", "Run a release; go back by itself if its books don't become LIVE.",
+            "activate", "Run a release, and go back to the previous one if its books don't become LIVE.",
             (
                 Argument("RELEASE", "its id"),
                 _TIMEOUT,

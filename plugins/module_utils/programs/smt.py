@@ -1,4 +1,4 @@
-"""wirebook-smt: take the SMT siblings of isolated CPUs offline that aren't isolated themselves."""
+"""wirebook-smt: take SMT siblings of isolated CPUs offline, unless they are isolated themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def siblings_online(isolated: frozenset[int]) -> list[int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Take them offline, each that the kernel lets go."""
+    """Take offline each of them that the kernel lets go."""
     refused = []
     for cpu in siblings_online(arguments.list):
         if not arguments.check and (reason := refusal(at(f"{CPUS}/cpu{cpu}/online"), "0")):
@@ -35,9 +35,9 @@ PROGRAM = Program(
     name="wirebook-smt",
     summary="take the SMT siblings of isolated CPUs offline",
     description=(
-        "Takes the SMT siblings of isolated CPUs offline that aren't isolated themselves, and prints them.",
-        "The kernel forgets who an offline CPU's siblings were, so that they are looked up at each boot, while all are "
-        "online. To have them back, take topology_smt_siblings out of the inventory, deploy, and boot.",
+        "Takes SMT siblings of isolated CPUs offline, unless they are isolated themselves, and prints them.",
+        "The kernel forgets who an offline CPU's siblings were, so they are looked up at each boot, while all are "
+        "online. To have them back, take topology_smt_siblings out of the inventory, deploy, and reboot.",
     ),
     run=run,
     commands=(

@@ -51,8 +51,8 @@ PROGRAM = Program(
     description=(
         "Takes a PCI device from its driver and gives it to vfio-pci, for DPDK programs. The role vfio has "
         "driverctl@.service run it at boot for each data NIC with `use: vfio`.",
-        "It binds that one device. driverctl of Debian 13 would tell vfio-pci the NIC's model, and vfio-pci would take "
-        "every NIC of that model, be it the one that manages the host.",
+        "It binds that one device only. Debian 13's driverctl would tell vfio-pci the NIC's model, and vfio-pci might "
+        "take every NIC of that model, even the one that manages the host.",
     ),
     run=run,
     arguments=(Argument("ADDRESS", "the device's PCI address, such as 0000:3b:00.0", {"type": pci_address}),),

@@ -1,4 +1,4 @@
-"""What is granted, and yet costs latency: told in the plan."""
+"""What is allowed but costs latency: the plan warns about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def has_choice(host: Host) -> bool:
 
 
 def warnings(wish: Wish, host: Host) -> Iterator[str]:
-    """Yield what an expert would change, a sentence each."""
+    """Yield what an expert would change, one sentence for each."""
     slow = [f"{name} on CPU {cpu}" for name, cpu in wish.services if cpu in host.efficient]
     if slow:
         fast = format_cpus(host.online - host.efficient)

@@ -90,7 +90,7 @@ def _hugepages(wish: Wish, host: Host) -> list[dict[str, Any]]:
 
 
 def _kernel_cmdline(wish: Wish, host: Host, housekeeping: frozenset[int]) -> list[str]:
-    """Return the kernel's parameters; each is explained in docs/operations.md and kernel-parameters.rst."""
+    """Return the kernel's parameters; each is explained in roles/topology/README.md and kernel-parameters.rst."""
     parameters = []
     if wish.isolated:
         isolated = format_cpus(wish.isolated)

@@ -1,4 +1,4 @@
-"""By which interfaces a host is reached: those of its default routes, and those of the SSH session that runs this."""
+"""The interfaces by which a host is reached: those of default routes, and those of the SSH session that runs this."""
 
 from __future__ import annotations
 

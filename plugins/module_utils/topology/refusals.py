@@ -1,4 +1,4 @@
-"""What is refused of an inventory, a sentence each that says what to change."""
+"""What is refused in an inventory, with one sentence for each that says what to change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUGEPAGE_SHARE = 0.6
 
 
 def refusals(wish: Wish, host: Host) -> list[str]:
-    """Return why the wish can't be granted, a sentence each that says what to change; nothing if it can."""
+    """Return why the wish can't be granted, in sentences that say what to change; nothing if it can."""
     unsupported = list(_system_refusals(host))
     return unsupported or [
         *_cpu_refusals(wish, host),

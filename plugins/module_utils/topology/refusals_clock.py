@@ -1,4 +1,4 @@
-"""What is refused of the clock: two owners, and PTP where there is none."""
+"""What is refused about the clock: two owners, and PTP where there is none."""
 
 from __future__ import annotations
 

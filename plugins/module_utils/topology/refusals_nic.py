@@ -1,4 +1,4 @@
-"""What is refused of NICs: what would cut the host off, and what the NIC or the host can't do."""
+"""What is refused about NICs: what would cut the host off, and what the NIC or the host can't do."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_interface_name(name: str) -> bool:
 
 
 def _name_refusals(wish: Wish, host: Host) -> Iterator[str]:
-    """Yield why data NICs can't be called so: at the next boot each gets the name that the inventory gives it."""
+    """Yield why data NICs can't have these names: at the next boot each gets the name that the inventory gives it."""
     names: set[str] = set()
     addresses: dict[str, str] = {}
     for asked in wish.data_nics:

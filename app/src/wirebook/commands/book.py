@@ -126,7 +126,7 @@ def _refusals(engine: Engine, told: dict[Refusal, int], sayings: Sayings, now: f
 
 
 def _status(config: Config, reception: Reception) -> dict[str, int | float | bool | str]:
-    """What `wirebook top` and the exporter tell about the transport."""
+    """What `wirebook top` and the exporter show of the transport."""
     totals: Counter[str] = Counter()
     for receiver in reception.receivers:
         totals.update(receiver.counters())

@@ -1,7 +1,7 @@
-"""`wirebook capture`: the node's own packets as pcapng, whichever transport they come by.
+"""`wirebook capture`: the node's own packets as pcapng, with either transport.
 
-By UDP an ordinary socket that has joined the groups gets its own copy, with the kernel's time. By AF_XDP the kernel
-never sees them, nor does tcpdump: the book process copies them into shared memory while somebody reads (`tap`).
+With UDP an ordinary socket that has joined the groups gets its own copy, with the kernel's time. With AF_XDP neither
+the kernel nor tcpdump sees them: the book process copies them into shared memory while somebody reads (`tap`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SO_TIMESTAMPNS: Final = 35
 _SO_RXQ_OVFL: Final = 40
 _BUFFER_BYTES: Final = 8 << 20
 _PAUSE: Final = 0.01
-"""Seconds between two looks: the tap holds 2,048 frames, which is 200,000 a second."""
+"""Seconds between two looks: the tap holds 2,048 frames, enough for 200,000 a second."""
 _LARGEST: Final = 2048
 
 
@@ -49,7 +49,7 @@ class _Source(NamedTuple):
     link_type: int
     about: str
     read: Callable[[], list[Taken]]
-    """What has come since the last call; waits a moment."""
+    """Returns what has arrived since the last call; waits a moment."""
     lost: Callable[[], int]
     close: Callable[[], None]
 

@@ -28,7 +28,7 @@ from wirebook.xdp import interface as interfaces
 _MEGABYTE = 1 << 20
 _HUGEPAGE_KB = 2048
 _LOCKED_BESIDES_ARENAS = 128 * _MEGABYTE
-"""The interpreter, its libraries and the batches: what a locked process holds besides its books."""
+"""The interpreter, its libraries and the batches, which a locked process holds besides its books."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _hugepages(config: Config) -> Result:
 
 
 def _held_hugepages(config: Config) -> int:
-    """Pages of 2 MB that the book process of the same market cache holds: it ends before the next one starts."""
+    """The 2 MB pages that the running book process of this market cache holds: it ends before the next one starts."""
     try:
         view = MarketView(config.market.path)
     except UserError:
@@ -141,7 +141,7 @@ def _transport(config: Config) -> Iterator[Result]:
 
 
 def _af_xdp(config: Config) -> Iterator[Result]:
-    """Which interfaces AF_XDP can be had on; attaching itself is only tried by the book process."""
+    """On which interfaces AF_XDP is possible; only the book process tries to attach."""
     if config.transport.kind != "af_xdp":
         return
     refused: Literal["FAIL", "NOT-RUN"] = "FAIL" if config.transport.fallback == "refuse" else "NOT-RUN"
@@ -218,7 +218,7 @@ def _market(config: Config) -> Iterator[Result]:
 
 
 def _online() -> set[int]:
-    """CPUs that run, from a list such as 0-3,6; empty if the kernel doesn't say."""
+    """The online CPUs, from a list such as 0-3,6; empty if the kernel doesn't say."""
     ranges = [part.partition("-") for part in _text(Path("/sys/devices/system/cpu/online")).split(",") if part]
     return {cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)}
 

@@ -1,7 +1,7 @@
-"""`wirebook demo`: the whole flow on one machine, by the very commands that run in production.
+"""`wirebook demo`: the whole flow on one machine, with the same commands that run in production.
 
 A simulated venue, a feed and the book process as three processes on the loopback interface, with a configuration of
-their own in a temporary directory; then `top`, for a while; then everything is ended. Needs no root.
+their own in a temporary directory; then `top` for a while; then everything is stopped. It doesn't need root.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run(replay: Path | None, seconds: int) -> int:
 def _part(
     home: Path, command: str, *arguments: str, output: int = subprocess.DEVNULL, notify: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `wirebook COMMAND`; end it at the end. What it says goes to a file, for when it fails."""
+    """Run `wirebook COMMAND`, and stop it at the end. Its output goes to a file, in case it fails."""
     environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
     if notify is not None:
         environment["NOTIFY_SOCKET"] = str(notify)
@@ -82,7 +82,7 @@ def _part(
 
 
 def _listening(sim: subprocess.Popen[bytes], home: Path) -> dict[str, Any]:
-    """The simulated venue's addresses, which it prints when it accepts connections."""
+    """Return the simulated venue's addresses, which it prints once it accepts connections."""
     assert sim.stdout is not None  # noqa: S101 (for the type checker)
     if not select.select([sim.stdout], [], [], _START_SECONDS)[0]:
         raise UserError(f"the simulated venue didn't start in {_START_SECONDS:.0f} s: {_last_words(home, 'sim')}")
@@ -94,7 +94,7 @@ def _listening(sim: subprocess.Popen[bytes], home: Path) -> dict[str, Any]:
 
 
 def _engine_toml(home: Path, venue: dict[str, Any]) -> str:
-    """A configuration for this machine and user: what can't be locked here is not locked, and said so."""
+    """Return a configuration for this machine and user; if memory can't be locked here, the demo says so."""
     lock = True
     for result in check.check(config.parse({"memory": _MEMORY})):
         if result.name == "memory.lock" and result.verdict == "FAIL":
@@ -124,7 +124,7 @@ symbols = [ {symbols} ]
 
 
 def _free_port() -> int:
-    """A UDP port that nobody uses now, so that two demos don't hear each other."""
+    """Return a UDP port that nobody uses now, so that two demos don't hear each other."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -147,7 +147,7 @@ class _Readiness:
         self._socket.close()
 
     def wait(self, books: int, parts: dict[str, subprocess.Popen[bytes]], home: Path) -> None:
-        """Until all books are live. Raises UserError if a part ends before, or they aren't in time."""
+        """Wait until all books are live. Raises UserError if a part ends before that, or if it takes too long."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             _all_run(parts, home)
@@ -171,7 +171,7 @@ def _last_words(home: Path, command: str) -> str:
 
 
 def _show(engine: Path, seconds: int) -> None:
-    """The live view on a terminal; elsewhere the books as they are at the end."""
+    """Show the live view on a terminal; elsewhere show the books as they are at the end."""
     top = [sys.executable, "-m", "wirebook", "top", "--config", str(engine)]
     if not sys.stdout.isatty():
         time.sleep(seconds)

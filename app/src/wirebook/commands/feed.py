@@ -1,4 +1,4 @@
-"""`wirebook feed`: the feed handler's process, prepared: CPU and locked memory."""
+"""`wirebook feed`: the feed handler's process, with its CPU and locked memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def run(config: Config, venue_name: str) -> None:
-    """Follow a venue until SIGTERM or SIGINT. Raises UserError for what the configuration or the host can't provide."""
+    """Follow a venue until SIGTERM or SIGINT. Raises UserError if the configuration or the host lacks something."""
     feed = config.feed_for(venue_name)
     cpus = os.sched_getaffinity(0)
     if feed.cpu >= 0:

@@ -40,7 +40,7 @@ from wirebook.venues.learn import learn
 _BATCH_RECORDS = 1 << 17
 _ARENA_BYTES = 256 << 20
 _REMEMBERED = 4096
-"""Ids for which a book waits for its ticker or a ticker for its book; they are some messages apart at most."""
+"""How many ids may wait: a book for its ticker, a ticker for its book. They are a few messages apart at most."""
 
 Top = tuple[int | None, int | None, int | None, int | None]
 
@@ -52,7 +52,7 @@ class Report:
     messages: int
     """Lines of the capture that a venue sent."""
     malformed: int
-    """Messages that couldn't be read: passed over, as by the live feed."""
+    """Messages that couldn't be read; they are skipped, as the live feed does."""
     updates: int
     """Incremental events applied."""
     snapshots: int
@@ -105,7 +105,7 @@ class _Sink:
 
 
 class _Connections:
-    """The followers of a recording, one for each connection that its marks tell of; without marks, one for all."""
+    """The followers of a recording, one for each connection that it marks; without marks, a single one."""
 
     def __init__(self, venue: Venue, instruments: list[Instrument], sink: _Sink, books: Books) -> None:
         self.notes: dict[str, str] = {}
@@ -117,7 +117,7 @@ class _Connections:
         self._made: list[BookFollower] = []
         self._up: dict[int, BookFollower] = {}
         self._begun: set[int] = set()
-        """Connections whose beginning is recorded, so that it is known what they follow."""
+        """Connections whose beginning was recorded, so it is known what they follow."""
         self._current = 0
         self._marked = False
         self._kept: dict[int, bytes] = {}
@@ -159,7 +159,7 @@ class _Connections:
         return Counters(**total)
 
     def _follower(self) -> BookFollower:
-        """That of the present connection; one whose beginning isn't recorded may follow what no other is known to."""
+        """The present connection's follower. If its beginning wasn't recorded, it may follow what no other does."""
         if self._current not in self._up:
             others = {symbol for number in self._begun & self._up.keys() for symbol in self._up[number].instruments}
             self._begin(self._current, [one for one in self._instruments if one.id not in others])

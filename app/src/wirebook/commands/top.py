@@ -79,7 +79,7 @@ def _follow(view: MarketView, as_json: bool, live: bool) -> None:
 
 
 def _attach_again(view: MarketView) -> None:
-    """A book process that was restarted with another number of symbols writes another file."""
+    """A book process that was restarted with another number of symbols writes a new file."""
     try:
         view.attach()
     except UserError:  # not there yet: what is mapped goes on being shown, as stale
@@ -147,7 +147,7 @@ def _json_stage(stage: Stage) -> dict[str, int | None]:
 
 
 def _beyond(ns: int | None) -> bool:
-    """Whether a percentile is past the histogram's end: no figure then, but old messages, or a wrong clock."""
+    """Whether a percentile is past the histogram's end: that is no figure, but old messages or a wrong clock."""
     return ns is not None and ns >= LONGEST_NS
 
 
@@ -193,7 +193,7 @@ def _transport(view: MarketView) -> dict[str, Any]:
 
 
 def _transport_line(view: MarketView) -> list[str]:
-    """For the operator: only what isn't plain UDP."""
+    """What an operator should know of the transport: only what isn't plain UDP."""
     said = _transport(view)
     if said.get("fell_back"):
         return [f"FALLBACK to {said['kind']}, {said['asked']} could not be had: {said['fell_back']}"]
@@ -226,7 +226,7 @@ def _age(then: int, now: int) -> str:
 
 
 def _screen(books: list[str], stages: list[str]) -> str:
-    """What fits the terminal, from its upper left corner on; states in colour. Books that don't fit are left out."""
+    """What fits on the terminal, from its upper left corner, with coloured states. Other books are left out."""
     width, height = shutil.get_terminal_size()
     shown = [line[:width] for line in books[: max(height - 1 - len(stages), 3)]]
     for state, colour in _COLOURS.items():

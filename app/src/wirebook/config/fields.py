@@ -1,4 +1,4 @@
-"""What a value of engine.toml may be: a field's rule, and the sentence for a value that breaks it."""
+"""What a value of engine.toml may be: the rule of each field, and the sentence for a value that breaks it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def between(low: int, high: int, default: Any = MISSING) -> Any:
 
 
 def seconds(low: float, high: float) -> Any:
-    """A number of seconds that a venue's own may stand in for."""
+    """A number of seconds; 0 stands for the venue's own."""
     return rule(
         f"a number of seconds from {low} to {high}, or 0 for the venue's own",
         lambda value: value == 0 or low <= value <= high,
@@ -62,7 +62,7 @@ def group(default: str) -> Any:
 
 
 def group_or_none() -> Any:
-    """The group of a line that need not be."""
+    """The group of an optional line, or nothing."""
     return rule(
         "an IPv4 multicast address, 224.0.1.0 to 239.255.255.255, or empty for no line B",
         lambda value: value == "" or _is_group(value),

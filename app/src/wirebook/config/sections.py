@@ -36,7 +36,7 @@ class Transport:
 
     kind: str = fields.choice("udp", "af_xdp", default="udp")
     fallback: str = fields.choice("udp", "refuse", default="refuse")
-    """What the book process does when AF_XDP can't be had: receive through the kernel, and say so, or not start."""
+    """What the book process does if it can't get AF_XDP: not start, or receive through the kernel and say so."""
     interface: str = fields.text(r"[^\s/]{1,15}", "the name of a network interface", "lo")
     group: str = fields.group("239.192.7.1")
     port: int = fields.between(1, 65535, 17001)
@@ -54,7 +54,7 @@ class Transport:
     gap_timeout_ms: float = fields.rule(
         "a number of milliseconds from 0 to 1000", lambda value: 0 <= value <= 1000, 5.0
     )
-    """A packet that one line lacks is waited for so long, unless the other line too is past it."""
+    """How long to wait for a packet that one line lost, unless the other line is past it too."""
     ttl: int = fields.between(0, 255, 1)
     loopback: bool = fields.boolean(True)
     receive_buffer: int = fields.between(4096, 1 << 30, 8388608)
@@ -76,11 +76,11 @@ class AfXdp:
     busy_poll_us: int = fields.between(0, 1_000_000, 0)
     busy_poll_budget: int = fields.between(1, 64, 64)
     packets_per_second: int = fields.between(0, 1_000_000_000, 1_000_000)
-    """More than that is dropped before it reaches the process; 0: no limit."""
+    """Packets beyond this are dropped before they reach the process; 0: no limit."""
     burst: int = fields.between(1, 1_000_000, 10_000)
-    """So many packets may come at once without being counted against the limit."""
+    """How many packets may come at once without being counted against the limit."""
     verify_checksum: bool = fields.boolean(True)
-    """Throw away packets whose UDP checksum is wrong, as the kernel would."""
+    """Discard packets whose UDP checksum is wrong, as the kernel would."""
     helper: str = fields.text(r"/.{1,106}", "an absolute path of 107 characters at most", "/run/wirebook-xdp.sock")
     """Where `wirebook xdp` listens."""
 
@@ -95,7 +95,7 @@ class Book:
     prefetch: bool = fields.boolean(True)
     symbols: int = fields.between(1, MAX_SYMBOLS, MAX_SYMBOLS)
     silence_seconds: float = fields.rule("a number of seconds from 1.2 to 60", lambda value: 1.2 <= value <= 60, 3.0)
-    """A feed that says nothing for so long, not even the heartbeat of every second, has its books stale."""
+    """If a feed is silent for this long, even without its heartbeat of every second, its books are stale."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Feed:
     )
     """SO_RCVBUF of each connection: what the kernel holds while the feed is busy."""
     silence_seconds: float = fields.seconds(0.1, 3600)
-    """No message at all for this long: every book of the connection is stale and the connection is made anew."""
+    """After this long without any message every book of the connection is stale, and the connection is replaced."""
     lifetime_seconds: float = fields.seconds(1, 604800)
     """A connection that is older is replaced, without a gap, before the venue cuts it."""
     behind_seconds: float = fields.rule("a number of seconds from 0.01 to 60", lambda value: 0.01 <= value <= 60, 1.0)
@@ -147,7 +147,7 @@ class Feed:
     record_seconds: float = fields.rule(
         "a number of seconds from 1 to 604800", lambda value: 1 <= value <= 604800, 3600.0
     )
-    """A recording's file is ended when it is this large or this old."""
+    """A file of the recording is ended once it is this large or this old."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Config:
     feed: tuple[Feed, ...] = ()
 
     def feed_arena_mb(self, symbols: int) -> int:
-        """Megabytes that a feed sets aside for the books of so many symbols."""
+        """Megabytes that a feed sets aside for the books of this many symbols."""
         return min(self.memory.arena_mb, max(_LEAST_FEED_ARENA_MB, _FEED_ARENA_MB_PER_SYMBOL * symbols))
 
     def own_feeds(self) -> tuple[Feed, ...]:

@@ -1,4 +1,4 @@
-"""What no single value of engine.toml can tell: ids, venues, streams and addresses that must differ."""
+"""Checks across several values of engine.toml: ids, venues, streams and addresses that must differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from wirebook.errors import UserError
 
 
 def check(config: Config) -> None:
-    """What no single value can tell: ids, venues, streams and addresses that must differ."""
+    """Refuse ids, venues, streams and addresses that are the same although they must differ."""
     transport = config.transport
     if (transport.group, transport.port) == (transport.snapshot_group, transport.snapshot_port):
         raise UserError(

@@ -61,7 +61,7 @@ def _named(body: bytes, name: str) -> bytes:
 
 
 class Pace:
-    """Keeps a least time between things that several connections do: a venue limits an address, not a connection."""
+    """Keeps a minimum time between actions of all connections, since a venue limits an address, not a connection."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -84,13 +84,13 @@ class Setting:
     tls: ssl.SSLContext
     publisher: Publisher
     silence_seconds: float
-    """Without a message for so long a connection is dead."""
+    """A connection without a message for this long is dead."""
     quiet_seconds: float
-    """Without an event of any book for so long it is of no use."""
+    """A connection without an event of any book for this long is of no use."""
     pause_seconds: float
     """What comes after a pause of this process that was longer than this is too old."""
     receive_buffer: int
-    """Bytes of SO_RCVBUF, 0 for what the kernel sees fit."""
+    """Bytes of SO_RCVBUF; 0 leaves it to the kernel."""
     fetch: Callable[[Connection, int], None]
     """Called with the connection and the symbol id for each REST snapshot that its follower wants."""
     recorder: Recorder | None
@@ -183,7 +183,7 @@ class Connection(WSListener):
         return now - self._since if self._transport is not None else 0.0
 
     def tick(self, now: float) -> None:
-        """Everything that goes by the clock (`time.monotonic`): silence, pings, and what waits to be sent."""
+        """Do everything that depends on the clock (`time.monotonic`): silence, pings, and what waits to be sent."""
         if self._transport is None:
             return
         self._was_whole = self._was_whole or self.follower.live == len(self._names)
@@ -289,7 +289,7 @@ class Connection(WSListener):
         await transport.wait_disconnected()
 
     def _send(self, now: float) -> None:
-        """Send the next message that waits, if the venue's limit allows one now."""
+        """Send the next waiting message, if the venue's limit allows one now."""
         if self._outgoing and now >= self._next_send and self._transport is not None:
             self._next_send = now + self._venue.send_seconds
             self._transport.send(WSMsgType.TEXT, self._outgoing.popleft())

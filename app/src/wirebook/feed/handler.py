@@ -1,4 +1,4 @@
-"""What joins a feed handler's parts: connections, snapshots, publisher, recording.
+"""Joins the parts of a feed handler: connections, snapshots, publisher, recording.
 
 `connection` holds a WebSocket and its follower, `handover` replaces it in time, `rest` fetches snapshots, and
 `publisher` sends. `wirebook.commands.feed` prepares the process that all this runs in.
@@ -42,7 +42,7 @@ _TICK_SECONDS = 0.01
 _HEARTBEAT_SECONDS = 1.0
 _LAG_SECONDS = 0.1
 _PAUSE_SECONDS = 2.0
-"""A process that stood still for less may be a busy machine's; what waited meanwhile is judged by its age."""
+"""A shorter standstill may just be a busy machine; what waited meanwhile is judged by its age."""
 _STATUS_SECONDS = 1.0
 
 
@@ -53,7 +53,7 @@ def follow(handler: FeedHandler) -> None:
 
 
 class FeedHandler:
-    """Follows one venue: its connections, their books, and what is sent of them.
+    """Follows one venue: its connections, their books, and what is sent about them.
 
     `sender` makes what a channel's packets are sent by. `cpus` are those that REST's threads and the recording
     process may use.
@@ -188,7 +188,7 @@ class FeedHandler:
         return self._venue.instruments(await self._rest.get(path))
 
     async def _name_unknown(self, names: list[str]) -> None:
-        """The venue refused a list without saying why: halve it until one name is left."""
+        """The venue refused a list without saying why, so halve it until one name is left."""
         while len(names) > 1:
             half = names[: len(names) // 2]
             names = half if await self._refused(half) else names[len(names) // 2 :]
@@ -227,7 +227,7 @@ class FeedHandler:
             await asyncio.sleep(wait)
 
     async def _watch(self, publisher: Publisher, total: int) -> None:
-        """Judge how far behind the feed is, and tell about it and everything else."""
+        """Judge how far behind the feed is, and report that and everything else."""
         lag, behind = Lag(self._feed.behind_seconds), 0
         next_status = 0.0
         due = time.monotonic()
@@ -277,7 +277,7 @@ class FeedHandler:
         }
 
     async def _tick(self, publisher: Publisher, total: int) -> None:
-        """Everything that goes by the clock."""
+        """Do everything that depends on the clock."""
         live_before = -1
         before = next_heartbeat = time.monotonic()
         while True:

@@ -51,7 +51,7 @@ class Understudy:
 
 @dataclass
 class _Change:
-    """A change that is going on."""
+    """A change of connection in progress."""
 
     successor: Connection
     deadline: float
@@ -59,7 +59,7 @@ class _Change:
 
 
 class Followed:
-    """The connection that follows some instruments, and now and then its successor."""
+    """The connection that follows some instruments, and from time to time its successor."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Followed:
 
     @property
     def changing(self) -> bool:
-        """Whether a successor is being built up. One at a time may: they share the understudy."""
+        """Whether a successor is being built up. There can be one at a time, since they share the understudy."""
         return self._change is not None
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class Followed:
         )
 
     def _take_over(self, change: _Change) -> None:
-        """Publish what the successor's books say more, and let it publish by itself from now on."""
+        """Publish what the successor's books have in addition, and let it publish by itself from now on."""
         self._change = None
         self.connection.retire()
         self._publisher.flush()

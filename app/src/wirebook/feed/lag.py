@@ -13,14 +13,14 @@ _WINDOW_SECONDS = 60.0
 _WINDOWS = 5
 """The smallest age is that of the last five minutes: clocks drift, and a step of one of them is forgotten."""
 _PATIENCE_SECONDS = 1.0
-"""A feed is behind when it has been late for so long without a break: one slow message is no trend."""
+"""A feed is behind once it has been late for this long without a break: one slow message is no trend."""
 
 
 class Lag:
     """Judges samples of a feed's lateness. All seconds are those of `time.monotonic`."""
 
     def __init__(self, limit: float) -> None:
-        """`limit`: the seconds of lateness that are too many."""
+        """`limit`: how many seconds of lateness are too many."""
         self.behind = False
         self.late = 0.0
         """Seconds behind by the latest sample: of messages or of the event loop, whichever is more."""

@@ -1,4 +1,4 @@
-"""What leaves a feed: incrementals as they happen, and every book again and again on the snapshot channel."""
+"""What a feed sends: incrementals as they happen, and every book over and over on the snapshot channel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wirebook.core.wire.records import Batch, Flag, Kind
 from wirebook.venues.base import Instrument
 
 BATCH_RECORDS: Final = 1 << 17
-"""More than the largest message of any venue has levels."""
+"""More levels than the largest message of any venue has."""
 _SNAPSHOT_PERIOD: Final = 0.5
 """Seconds between two snapshots of the same book, if the rate allows."""
 
@@ -74,7 +74,7 @@ class Publisher:
         self._due = 0.0
 
     def commit(self, _symbol: int, /) -> None:
-        """Send when a packet is full; less than that waits for `flush`, at the end of what the socket had."""
+        """Send once a packet is full; anything less waits for `flush`, at the end of what the socket had."""
         if len(self.batch) >= RECORDS:
             self.flush()
 

@@ -21,7 +21,7 @@ _MOST_BYTES = 64 << 20
 
 
 class RestError(Exception):
-    """A request that brought no answer of use. The text is a clause for a log line."""
+    """A request without a usable answer. The text is a clause for a log line."""
 
     def __init__(self, text: str, status: int = 0, retry_after: float = 0.0) -> None:
         super().__init__(text)
@@ -95,7 +95,7 @@ class Rest:
 
 
 def explain(error: BaseException) -> str:
-    """A failure to connect, in words."""
+    """Return in words why connecting failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid ({error.verify_message})"
     if isinstance(error, socket.gaierror):

@@ -1,4 +1,4 @@
-"""When a book's snapshot may be asked for again: at once the first time, and ever more seldom if that doesn't last."""
+"""When a book's snapshot may be requested again: at once the first time, then less and less often."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 _SHORTEST_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 300.0
 _CALM_SECONDS: Final = 120.0
-"""A book that needed no snapshot for so long, beyond its wait, has got over what made it ask."""
+"""A book that needed no snapshot for this long, beyond its wait, has recovered."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class _Book:
 
 
 class Resyncs:
-    """Decides when. Times are those of `time.monotonic`; a book is told by its symbol id."""
+    """Decides when. Times are those of `time.monotonic`; a book is identified by its symbol id."""
 
     def __init__(self) -> None:
         self._books: dict[int, _Book] = {}
@@ -27,8 +27,8 @@ class Resyncs:
     def ask(self, symbol: int, now: float) -> float:
         """The book wants a snapshot: returns the time at which to ask the venue, `now` or later.
 
-        Each time doubles the wait, from 1 s to 5 min and by chance up to a quarter more, so that books which broke at
-        one moment don't ask at one moment.
+        Each time doubles the wait, from 1 s to 5 min and by chance up to a quarter more, so that books that
+        broke at the same moment don't ask at the same moment.
         """
         book = self._books.get(symbol)
         if book is None or now - book.asked_at > book.wait + _CALM_SECONDS:

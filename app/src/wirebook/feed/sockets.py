@@ -1,4 +1,4 @@
-"""The options of a connection's TCP socket: set, read back, told."""
+"""The options of a connection's TCP socket: set, read back, logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def tune(options: Options, venue: str, receive_buffer: int) -> None:
-    """Send small messages at once, and hold `receive_buffer` bytes that weren't read yet; 0: as the kernel sees fit.
+    """Send small messages at once, and hold `receive_buffer` bytes that weren't read yet; 0 leaves it to the kernel.
 
     One line tells what the socket has afterwards; a buffer that is smaller than asked for is a warning.
     """

@@ -1,4 +1,4 @@
-"""Whom a feed believes. Certificates and host names are verified, always: there is no option to turn that off."""
+"""Whom a feed trusts. Certificates and host names are always verified: there is no option to turn that off."""
 
 from __future__ import annotations
 

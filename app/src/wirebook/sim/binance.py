@@ -21,7 +21,7 @@ _LIMITS = {
     False: [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}],
     True: [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}],
 }
-"""By whether it is futures."""
+"""Keyed by whether it is futures."""
 
 
 class BinanceExchange(Exchange):
@@ -117,7 +117,7 @@ class BinanceExchange(Exchange):
         return orjson.dumps({"stream": f"{name}@depth@100ms", "data": data})
 
     def deliver(self, subscription: Subscription, raw: bytes, instrument: str | None = None) -> bytes | None:
-        """What a subscriber is sent of a combined stream's message; None if it isn't subscribed to it."""
+        """Return what a subscriber gets of a combined stream's message; None if it isn't subscribed to it."""
         end = raw.find(b'"', len(_STREAM))
         if not raw.startswith(_STREAM):
             return None
@@ -150,7 +150,7 @@ class BinanceExchange(Exchange):
         return orjson.dumps({"stream": "!serverShutdown", "data": event} if subscription.wrapped else event)
 
     def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:
-        """429 for too many requests, 418 for a ban, which says until when."""
+        """Return 429 for too many requests, 418 for a ban, which says how long it lasts."""
         if not banned:
             return 429, b'{"code":-1003,"msg":"Too many requests"}'
         until = round((time.time() + seconds) * 1000)
@@ -207,7 +207,7 @@ class BinanceExchange(Exchange):
 
 
 def _unpaced(stream: str) -> str:
-    """A stream's name without its pace: a recording may be of another one than is subscribed to."""
+    """Return a stream's name without its speed: a recording may have another one than the subscription."""
     return "@".join(stream.split("@")[:2])
 
 

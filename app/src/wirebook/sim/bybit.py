@@ -31,7 +31,7 @@ class BybitExchange(InBand):
         self.path = f"/v5/public/{category}"
         self._category = category
         self._numbers: dict[str, int] = {}
-        """Of the events of made-up books: the market's own ids run on by more than one."""
+        """Numbers of the events of made-up books, since the market's own ids increase by more than one."""
 
     def rest(self, target: str, books: Books) -> tuple[int, bytes]:  # noqa: ARG002
         """Instrument definitions."""
@@ -90,7 +90,7 @@ class BybitExchange(InBand):
         return answers
 
     def refusal(self, why: str) -> bytes:
-        """The answer to what can't be done."""
+        """Return the answer to a request that can't be fulfilled."""
         return orjson.dumps({"success": False, "ret_msg": why, "conn_id": "sim", "op": "subscribe"})
 
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
@@ -107,7 +107,7 @@ class BybitExchange(InBand):
         return _TOPIC.sub(b'"topic":"orderbook.%d.' % depth, message, count=1)
 
     def last_id(self, name: str, book: ReferenceBook) -> int:
-        """What was made up has numbers of its own; a recording has the venue's."""
+        """Made-up traffic gets numbers of its own; a recording has the venue's."""
         return self._numbers.get(name, book.last)
 
     def part(self, name: str, window: Window, bids: Levels, asks: Levels) -> bytes:
@@ -117,7 +117,7 @@ class BybitExchange(InBand):
         return self._message("delta", name, window.number, 0, bids, asks, window.depth)
 
     def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
-        """403 for an address with too many requests, which lasts for ten minutes; `retCode` 10006 else."""
+        """Return 403 for an address with too many requests, for ten minutes; otherwise `retCode` 10006."""
         if banned:
             return 403, b"403, access too frequent"
         return 429, b'{"retCode":10006,"retMsg":"Too many visits. Exceeded the API Rate Limit.","result":{}}'

@@ -1,4 +1,4 @@
-"""One WebSocket of a simulated venue: requests are answered, what happens is sent, spoilt where it is to be."""
+"""One WebSocket of a simulated venue: it answers requests and sends what happens, spoilt where a fault says so."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from wirebook.sim.spoil import half_frame, ids, reformat, spoil, with_ids
 
 
 class Host(Protocol):
-    """What clients, and the REST side, need of the server that they are of."""
+    """What clients and the REST side need of their server."""
 
     clients: set[Client]
     slow: set[Client]
-    """Those that take nothing more for now."""
+    """The clients that can't take more for now."""
     exchange: Exchange
     scenario: Scenario
 
@@ -28,10 +28,10 @@ class Host(Protocol):
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is sent, by a fault."""
+        """Whether a fault keeps everything from being sent."""
 
     def look(self) -> None:
-        """See again whether there is somebody to send to."""
+        """Check again whether there is anybody to send to."""
 
     def about(self, raw: bytes) -> str | None:
         """The instrument that a message is about."""
@@ -48,9 +48,9 @@ class Client(WSListener):
         self.subscription = subscription
         self.transport: WSTransport | None = None
         self._held: bytes | None = None
-        """A message that is to be sent after the next one."""
+        """A message to send after the next one."""
         self._repeated: dict[str | None, dict[bytes, bytes]] = {}
-        """Ids that the messages about an instrument have again and again."""
+        """Ids that a fault repeats in the messages about an instrument."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows."""
@@ -116,7 +116,7 @@ class Client(WSListener):
             self.put(each, kinds)
 
     def put(self, message: bytes, kinds: Sequence[str] = ()) -> None:
-        """Send it as one frame, or as a fault wants it."""
+        """Send it as one frame, or as a fault asks for."""
         if self.transport is None or self.transport.underlying_transport.is_closing():
             return  # it is known only after this turn of the loop, and a line would be logged for each message
         if "empty" in kinds:
@@ -147,7 +147,7 @@ class Client(WSListener):
             self.put(message)
 
     def _answer(self, answer: bytes) -> None:
-        """Send the answer to a request; one that is a book has the faults that last for its instrument."""
+        """Send the answer to a request; a book in it gets the faults that last for its instrument."""
         scenario = self.server.scenario
         if self.server.silent:
             return
@@ -158,7 +158,7 @@ class Client(WSListener):
             self.put(self._changed(answer, instrument, scenario.lasting(instrument)))
 
     def _changed(self, message: bytes, instrument: str | None, lasting: Sequence[str]) -> bytes:
-        """The message as the faults that last change it."""
+        """Return the message, changed by the faults that last."""
         for kind in lasting:
             message = reformat(kind, message)
         if "id_repeat" not in lasting:

@@ -104,7 +104,7 @@ class CoinbaseExchange(InBand):
         return [answer, self._numbered(subscription, self._products("snapshot", known))]
 
     def refusal(self, why: str) -> bytes:
-        """The answer to what can't be done."""
+        """Return the answer to a request that can't be fulfilled."""
         return orjson.dumps({"type": "error", "message": why})
 
     def heartbeat(self, subscription: Subscription) -> bytes | None:

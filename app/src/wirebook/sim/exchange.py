@@ -1,4 +1,4 @@
-"""The venue's side of a protocol, without sockets: what each simulated venue has to say for itself."""
+"""The venue's side of a protocol, without sockets: what each simulated venue defines for itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Subscription:
         self.wrapped = wrapped
         """Messages come in a wrapper that names their stream."""
         self.depths: dict[str, int] = {}
-        """Instrument → how many levels a side were asked for, where that can be said."""
+        """Instrument → how many levels a side were asked for, if the venue lets clients choose."""
         self.windows: dict[str, Window] = {}
         """Instruments that were subscribed to with fewer levels than the venue knows."""
         self.channels: set[str] = set()
@@ -39,7 +39,7 @@ class Exchange(ABC):
     most_levels = 2000
     """Levels a side that a made-up book may have: less than the venue shows, so that nothing is cut off."""
     padded = False
-    """Numbers are written with eight decimals, whatever the instrument's."""
+    """Numbers are written with eight decimals, however many the instrument has."""
     numbered = True
     """Messages about books have ids."""
     checked = False
@@ -51,7 +51,7 @@ class Exchange(ABC):
         self.books: Books = {}
         """The venue's books as they are."""
         self.halted: set[str] = set()
-        """Instruments whose trading rests."""
+        """Instruments whose trading is halted."""
         self._ids_from: dict[str, int] = {}
         """Ids that the market had when those of the venue started over."""
 
@@ -88,11 +88,11 @@ class Exchange(ABC):
         return None
 
     def notice(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
-        """What a connection is sent some time before the venue closes it; None where venues say nothing."""
+        """Return what a connection is sent some time before the venue closes it; None if the venue says nothing."""
         return None
 
     def status(self, subscription: Subscription, name: str) -> bytes | None:  # noqa: ARG002
-        """What a connection is sent when the status of `name` has changed; None if it hasn't asked to be told."""
+        """Return what a connection is sent when the status of `name` changed; None if it didn't subscribe to that."""
         return None
 
     def refuse(self, seconds: float, banned: bool) -> tuple[int, bytes]:  # noqa: ARG002
@@ -104,7 +104,7 @@ class Exchange(ABC):
         self._ids_from[name] = last
 
     def told_id(self, name: str, last: int) -> int:
-        """The id under which the venue tells what the market knows as `last`."""
+        """Return the venue's id for what the market knows as `last`."""
         return last - self._ids_from.get(name, 0)
 
 
@@ -186,7 +186,7 @@ class InBand(Exchange):
 
     @abstractmethod
     def refusal(self, why: str) -> bytes:
-        """The answer to what can't be done."""
+        """Return the answer to a request that can't be fulfilled."""
 
     @abstractmethod
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:
@@ -209,12 +209,12 @@ def assets(name: str) -> tuple[str, str]:
 
 
 def shortest(quantity: str) -> str:
-    """A quantity as venues write it that tell a deleted level by "0", without decimals."""
+    """Return a quantity as it is written by venues that mark a deleted level with "0", without decimals."""
     return quantity if float(quantity) else "0"
 
 
 def step(decimals: int) -> str:
-    """The smallest step of a number with so many decimals, as text."""
+    """Return the smallest step of a number with this many decimals, as text."""
     return f"{10**-decimals:.{max(decimals, 1)}f}"
 
 

@@ -22,9 +22,9 @@ _MESSAGE = {
     "duplicate": "it is sent twice",
     "swap": "it is sent after the next one",
     "truncate": "its second half is missing",
-    "garble": "a character in its middle is another one",
+    "garble": "a character in its middle is changed",
     "html": "a page of HTML is sent instead",
-    "checksum": "its checksum is another one",
+    "checksum": "its checksum is wrong",
     "id_jump": "its id is 2^63-1",
     "binary": "it is sent in a BINARY frame",
     "fragments": "it is sent in three frames",
@@ -39,7 +39,7 @@ _LASTING = {
     "format_exponent": "prices have an exponent",
     "format_ids": "ids are text",
     "format_renamed": "messages about books have another kind's name",
-    "format_field": "messages have a field more",
+    "format_field": "messages have an additional field",
     "id_repeat": "every message has the ids of the first one",
     "shutdown": "the venue says that it will close its connections, and does so when the time is over",
     "halt": "trading is halted: the instrument's status says so, and its book rests",
@@ -68,7 +68,7 @@ _REQUEST_LASTING = {
 
 KINDS = {**_MESSAGE, **_LASTING, **_FOR_GOOD, **_REQUEST, **_REQUEST_LASTING}
 MADE_UP = {"halt", "crossed", "locked", *_FOR_GOOD}
-"""Kinds that change the market itself: a recording's is what it was."""
+"""Kinds that change the market itself, which can't be done to a recording."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Fault:
 
 
 class Scenario:
-    """The faults of a run, and how far it has come."""
+    """The faults of a run, and how far the run has come."""
 
     def __init__(self, faults: Iterable[Fault] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self.faults = tuple(faults)
@@ -138,7 +138,7 @@ class Scenario:
         return bool(self._until)
 
     def lasting(self, instrument: str | None) -> list[str]:
-        """The kinds that last for `instrument` at this moment."""
+        """Return the kinds that last for `instrument` at this moment."""
         if not self._until:
             return []
         kinds = dict.fromkeys(fault.kind for fault in self._until)
@@ -210,10 +210,10 @@ def guide() -> str:
         "the scenario FILE of --faults:",
         "  [[fault]]                    # as many as you like",
         '  kind = "drop"                # one of those below',
-        "  at = [100, 250]              # which messages about books, from 1 over the whole run; of rest_..., requests",
-        "  every = 1000                 # or each so many",
+        "  at = [100, 250]              # which messages about books, counted from 1; for rest_...: which requests",
+        "  every = 1000                 # or each 1000th",
         '  instrument = "BTCUSDT"       # count and spoil only this instrument\'s messages',
-        "  seconds = 1.0                # for how long; of rest_limit, what Retry-After says",
+        "  seconds = 1.0                # for how long; for rest_limit: what Retry-After says",
     ]
     for title, kinds in sections:
         lines += ["", f"{title}:"]

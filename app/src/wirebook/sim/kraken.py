@@ -112,7 +112,7 @@ class KrakenExchange(InBand):
         )  # fmt: skip
 
     def refusal(self, why: str) -> bytes:
-        """The answer to what can't be done."""
+        """Return the answer to a request that can't be fulfilled."""
         return orjson.dumps({"method": "subscribe", "success": False, "error": why})
 
     def heartbeat(self, subscription: Subscription) -> bytes | None:  # noqa: ARG002
@@ -164,7 +164,7 @@ def _answer(result: dict[str, Any]) -> bytes:
 
 
 def _legacy(asset: str) -> str:
-    """An asset's own name by REST."""
+    """Return an asset's own name in REST."""
     return _LEGACY.get(asset, asset)
 
 

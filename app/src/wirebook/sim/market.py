@@ -22,7 +22,7 @@ _FAR = Decimal("1.1")
 
 
 class Market:
-    """The events of a made-up market, with what the scenario does to them."""
+    """The events of a made-up market, changed by the scenario."""
 
     def __init__(self, exchange: Exchange, books: Mapping[str, ReferenceBook], scenario: Scenario) -> None:
         """`books`: as they are before the event that is told next."""
@@ -164,7 +164,7 @@ def _sized(quantity: str, first: int, now: int) -> str:
 
 
 def _zero(message: Depth) -> str:
-    """No quantity, as the venue writes it."""
+    """Return zero as a quantity, as the venue writes it."""
     quantity = next(level[1] for side in (message.bids, message.asks) for level in side)
     return f"{0:.{len(quantity.partition('.')[2])}f}"
 

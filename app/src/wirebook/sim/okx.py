@@ -84,7 +84,7 @@ class OkxExchange(InBand):
         )  # fmt: skip
 
     def refusal(self, why: str) -> bytes:
-        """The answer to what can't be done."""
+        """Return the answer to a request that can't be fulfilled."""
         return orjson.dumps({"event": "error", "code": "60012", "msg": why, "connId": "sim"})
 
     def snapshot(self, subscription: Subscription, name: str, book: ReferenceBook) -> bytes:  # noqa: ARG002

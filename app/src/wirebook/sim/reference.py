@@ -1,4 +1,4 @@
-"""An order book as plainly as Python can say it: the oracle that the engine's books are compared with."""
+"""An order book in the plainest Python: the oracle that the engine's books are compared with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReferenceBook:
                     del side[price]
 
     def quantity(self, side: int, price: str) -> str | None:
-        """The quantity at a price of the bids (0) or asks (1), None where there is nothing."""
+        """The quantity at a price of the bids (0) or asks (1), None if there is nothing."""
         return self._sides[side].get(price)
 
     def copy(self) -> ReferenceBook:

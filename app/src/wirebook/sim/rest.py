@@ -40,7 +40,7 @@ class Rest:
         self._frozen: dict[str, ReferenceBook] = {}
 
     def answer(self, request: WSUpgradeRequest, target: str) -> WSUpgradeResponseWithListener:
-        """What picows is to do with the request for `target`."""
+        """Return what picows has to do with the request for `target`."""
         scenario = self._server.scenario
         faults = {fault.kind: fault for fault in scenario.request()}
         if "rest_disconnect" in faults:
@@ -84,7 +84,7 @@ class Rest:
 
 
 class _Late(WSListener):
-    """A REST request whose answer takes its time.
+    """A REST request whose answer is slow.
 
     picows answers a request at once and closes, or makes a WebSocket of it. So it is told to do the latter, with an
     answer of no bytes, and the real one is written piece by piece when it is time.

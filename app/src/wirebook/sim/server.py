@@ -64,9 +64,9 @@ def synthetic(venue: str, symbols: int, rate: float, seed: int) -> SyntheticTape
 _LONGEST_WORK = 0.01
 """Seconds after which the event loop gets its turn, whatever waits to be sent: it hears clients and signals."""
 _LATE_SECONDS = 1.0
-"""How late messages may be sent before it is said."""
+"""How late messages may be before that is reported."""
 _LATE_SAID_SECONDS = 60.0
-"""How often it is said again."""
+"""How often it is reported again."""
 
 
 class Server:
@@ -273,7 +273,7 @@ class Server:
             self.books[name].apply(event)
 
     def _to_all(self, raw: bytes, instrument: str | None, faults: list[Fault], about_books: bool) -> None:
-        """Send every client a message, with the faults that strike it and those that last."""
+        """Send a message to every client, with the faults that strike it and those that last."""
         lasting = self.scenario.lasting(instrument)
         if "silence" in lasting or (about_books and "book_silence" in lasting):
             return
@@ -282,7 +282,7 @@ class Server:
             client.send(raw, instrument, kinds, lasting if about_books else ())
 
     def _begin(self, fault: Fault) -> None:
-        """What a fault does beside spoiling a message."""
+        """Do what a fault does besides spoiling a message."""
         if fault.kind == "shutdown":
             leaving = tuple(self.clients)
             for client in leaving:
@@ -307,7 +307,7 @@ class Server:
 
     @property
     def silent(self) -> bool:
-        """Nothing at all is sent at this moment."""
+        """Whether nothing at all is sent at this moment."""
         return self.scenario.holds("silence") > 0
 
     async def beat(self) -> None:
@@ -320,7 +320,7 @@ class Server:
 
 
 class _Late:
-    """Says when messages are sent later than the tape has them: once, then now and then, and when it is over."""
+    """Reports when messages are sent later than on the tape: once, then from time to time, and when it is over."""
 
     def __init__(self, say: Callable[..., None]) -> None:
         self._say = say
@@ -360,7 +360,7 @@ def _check(scenario: Scenario, exchange: Exchange, tape: Tape, venue: Venue) -> 
 
 
 class Where(NamedTuple):
-    """Where a simulated venue listens, and as whom."""
+    """Where a simulated venue listens, and with which certificate."""
 
     host: str = "127.0.0.1"
     port: int = 0

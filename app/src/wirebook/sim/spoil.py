@@ -24,7 +24,7 @@ _NAMES = {
 
 
 def spoil(kind: str, message: bytes) -> list[bytes]:
-    """What is sent instead of `message`; the message itself for kinds that do nothing to its text."""
+    """Return what is sent instead of `message`; the message itself for kinds that leave its text alone."""
     half = len(message) // 2
     if kind == "drop":
         return []

@@ -16,7 +16,7 @@ from wirebook.venues.learn import learn
 
 
 class Lost(NamedTuple):
-    """The recorded connections of these instruments were lost."""
+    """Says that the recorded connections of these instruments were lost."""
 
     instruments: frozenset[str]
 
@@ -46,7 +46,7 @@ class Tape(Protocol):
 
 
 class CaptureTape:
-    """A recording. Read twice: once here, to check all of it and to learn its instruments, and once to play it."""
+    """A recording. It is read twice: once here, to check it and to learn its instruments, and once to play it."""
 
     recorded = True
 

@@ -1,4 +1,4 @@
-"""The simulated venue's certificate: given, or made at the start and forgotten at the end."""
+"""The simulated venue's certificate: a given one, or one that is made at the start and forgotten at the end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_certificate(host: str, directory: Path) -> tuple[Path, Path]:
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A context that shows `certificate`. Raises UserError for files that can't be used."""
+    """Return a context that presents `certificate`. Raises UserError for files that can't be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)

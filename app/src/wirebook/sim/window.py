@@ -1,4 +1,4 @@
-"""A subscription to fewer levels than the venue knows: what of a book's changes such a client is told."""
+"""A subscription to fewer levels than the venue knows: which of a book's changes such a client gets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wirebook.sim.reference import ReferenceBook, Row
 
 
 class Window:
-    """The best `depth` levels of one book, as one connection was told them."""
+    """The best `depth` levels of one book, as one connection knows them."""
 
     def __init__(self, depth: int, book: ReferenceBook, number: int, tells_leaving: bool) -> None:
         """`number`: the id of the snapshot; `tells_leaving`: levels that others push out are deleted by the venue."""

@@ -273,9 +273,9 @@ class Venue(ABC):
     ping_seconds: float = 0.0
     """How often `ping` is to be sent."""
     silence_seconds: float = 60.0
-    """A connection on which nothing was heard for so long is dead, by what the venue promises to send."""
+    """A connection on which nothing was heard for this long is dead, going by what the venue promises to send."""
     quiet_seconds: float = 60.0
-    """A connection on which no book had an event for so long may have lost them all: its books are stale."""
+    """A connection on which no book had an event for this long may have lost all of them: its books are stale."""
     book_seconds: float = math.inf
     """The same of a single book, where the venue promises a sign of life for each."""
 

@@ -25,7 +25,7 @@ class Learned(NamedTuple):
 def learn(venue: Venue, path: Path) -> Learned:
     """Read all of the capture once. Raises UserError if it is damaged, of another venue, or ambiguous.
 
-    A message that can't be decoded is passed over, as the live feed does.
+    A message that can't be decoded is skipped, as the live feed does.
     """
     first_error: ValueError | None = None
     unreadable = first_line = 0

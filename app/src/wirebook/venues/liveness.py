@@ -1,4 +1,4 @@
-"""What a live book has to go on proving: that its events come, that they can be read, and that they go forward.
+"""What a live book has to prove continuously: that its events come, that they can be read, and that they go forward.
 
 Frames prove nothing: a venue whose book data stopped goes on answering pings. So a follower's books are looked at four
 times a second, and each is asked how many events it has taken since. All limits are named in `docs/adding-a-venue.md`.
@@ -23,12 +23,12 @@ AHEAD_SECONDS: Final = 10.0
 
 _LEARNT_LEAST_SECONDS: Final = 5.0
 _LEARNT_FACTOR: Final = 5.0
-"""A book's own limit is so many times its longest pause."""
+"""A book's own limit is this many times its longest pause."""
 _LEARNT_EVENTS: Final = 50
 _LEARNT_SECONDS: Final = 10.0
-"""Before so many events and seconds nothing is learnt of a book's pauses."""
+"""Nothing is learnt about a book's pauses before this many events and seconds."""
 _WINDOW_SECONDS: Final = 300.0
-"""The longest pause is that of this window and of the one before."""
+"""The longest pause is taken from this window and the previous one."""
 
 
 class Marked(Chain):
@@ -57,7 +57,7 @@ class Pulse:
         self.window_end = now + _WINDOW_SECONDS
 
     def beat(self, events: int, now: float) -> None:
-        """Take note of events since the look before."""
+        """Take note of events since the previous look."""
         if now > self.window_end:
             self.window_end = now + _WINDOW_SECONDS
             self.longest, self.longest_before = 0.0, self.longest
@@ -79,7 +79,7 @@ class Pulse:
 
 
 class Doubt(NamedTuple):
-    """A book that may not stay as it is, and why."""
+    """A book that must not stay as it is, and why."""
 
     chain: Marked
     reason: Reason

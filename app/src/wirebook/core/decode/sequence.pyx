@@ -47,7 +47,7 @@ cdef class Rule:
 
 
 cdef class Ranges(Rule):
-    """An event covers ids `first` to `last` and begins behind the one before; the snapshot may lie within one."""
+    """An event covers ids `first` to `last` and begins after the previous one; the snapshot may lie within an event."""
 
     cdef int verdict(self, uint64_t at, bint chained, uint64_t first, uint64_t last, uint64_t previous) noexcept nogil:
         if last <= at:
@@ -56,7 +56,7 @@ cdef class Ranges(Rule):
 
 
 cdef class Links(Rule):
-    """An event names the last id of the one before; the first one after a snapshot may also be that which it ends in.
+    """An event names the last id of the previous one; the first one after a snapshot may also be the one it ends in.
 
     A chained book's own last event again is a repeat; anything else is a break.
     """
@@ -81,7 +81,7 @@ cdef class Steps(Rule):
 
 
 cdef class Identity(Rule):
-    """An event names the id of the one before, or the snapshot's; one without ids is for its checksum to judge."""
+    """An event names the id of the previous one, or the snapshot's; without ids, its checksum decides."""
 
     cdef int verdict(self, uint64_t at, bint chained, uint64_t first, uint64_t last, uint64_t previous) noexcept nogil:
         if previous == UINT64_MAX or previous == at:

@@ -53,7 +53,7 @@ def memory_bytes(uint32_t history=HISTORY):
 cdef class Engine:
     """Keeps `books` by the packets of `receivers`, at most 16, and publishes them in `market`.
 
-    The packets come on so many `lines`; one missing on a line is waited for up to `gap_timeout` seconds.
+    `lines` is how many lines packets come on; a packet that one line lost is waited for up to `gap_timeout` seconds.
 
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
     source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`

@@ -10,7 +10,7 @@ cdef enum:
 
 
 class Stage(NamedTuple):
-    """How long a stage took, for so many `packets` of levels; ns, or None where too few samples lie beyond.
+    """How long a stage took, for this many `packets` of levels; ns, or None if too few samples lie beyond.
 
     A percentile is the upper end of its bin, so it overstates by up to 6.25 % and never understates. `negative` ones
     more came out below zero, because the two clocks differ by more than the stage takes.

@@ -1,4 +1,4 @@
-"""Which stamps a NIC's packets can have, and how its clock relates to the system's.
+"""Which stamps a NIC's packets can get, and how its clock relates to the system's.
 
 The kernel stamps what a driver hands over. A NIC that stamps every packet by its own clock (PHC) does better: then the
 stamp is of the wire, without interrupt and softirq. Many NICs can only stamp PTP's own packets, which is no use here.
@@ -37,11 +37,11 @@ _PTP_SYS_OFFSET = 1 << 30 | _PTP_SYS_OFFSET_BYTES << 16 | ord("=") << 8 | 5
 
 _STEP_NS = 10_000
 _WORST_RATE = 1e-4
-"""A reading that is further than both of these from what was expected: a clock was set. No quartz is so wrong."""
+"""If a reading is further than both of these from what was expected, a clock was set: no quartz is that wrong."""
 
 
 class Stamping(NamedTuple):
-    """What an interface's packets are stamped by."""
+    """What stamps an interface's packets."""
 
     phc: int
     """The PTP clock that stamps every packet, N of /dev/ptpN; -1: only the kernel stamps."""
@@ -109,7 +109,7 @@ class Relation(NamedTuple):
         return self.offset_ns + round((phc_ns - self.phc_ns) * self.rate)
 
     def read(self, phc_ns: int, offset_ns: int) -> tuple[Relation, int]:
-        """The relation by the next reading, and by how many ns one of the clocks was set in between: 0, or so many.
+        """Return the relation by the next reading, and by how many ns a clock was set in between, or 0.
 
         After that nothing is known about the rate.
         """
@@ -164,5 +164,5 @@ class PhcWatch:
         )
 
     def close(self) -> None:
-        """Give the clock back."""
+        """Close the clock."""
         os.close(self._fd)

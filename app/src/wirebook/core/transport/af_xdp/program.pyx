@@ -93,7 +93,7 @@ cdef class Program:
     """The program of the file `path`, loaded but not attached: it needs CAP_BPF and CAP_NET_ADMIN.
 
     `destinations` is a list of (group, port, line): what is redirected, and the number that the receiver is given with
-    each packet. `packets_per_second` is the most that is redirected (0: no limit); `burst` so many may come at once.
+    each packet. `packets_per_second` is the most that is redirected (0: no limit), `burst` how many may come at once.
     `senders` are the IPv4 addresses whose packets are redirected, 64 at most (none: everybody's). Raises OSError.
     """
 
