@@ -96,6 +96,8 @@ class Book:
     symbols: int = fields.between(1, MAX_SYMBOLS, MAX_SYMBOLS)
     silence_seconds: float = fields.rule("a number of seconds from 1.2 to 60", lambda value: 1.2 <= value <= 60, 3.0)
     """A feed that says nothing for so long, not even the heartbeat of every second, has its books stale."""
+    behind_seconds: float = fields.rule("a number of seconds from 0.1 to 60", lambda value: 0.1 <= value <= 60, 1.0)
+    """While what is taken may have waited for so long, all books are stale."""
 
 
 @dataclass(frozen=True)

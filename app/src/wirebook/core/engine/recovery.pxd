@@ -39,7 +39,7 @@ cdef class Recovery:
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil
     cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil
-    cdef void hush(self, Source* source, bint silent) noexcept nogil
+    cdef void doubt(self, Source* source, uint8_t reason) noexcept nogil
     cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil

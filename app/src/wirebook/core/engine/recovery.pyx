@@ -9,13 +9,13 @@ of the snapshot channel will do.
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from wirebook.core.base.memory cimport Arena
-from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book
-from wirebook.core.books.books cimport book_stale, books_apply
+from wirebook.core.books.book cimport STATE_LIVE, Book, is_live
+from wirebook.core.books.books cimport book_measure, book_stale, books_apply
 from wirebook.core.engine.publisher cimport Publisher
 from wirebook.core.engine.streams cimport Source
 from wirebook.core.wire.packet cimport Header
 from wirebook.core.wire.records cimport (
-    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, POOL_EXHAUSTED, SILENCE, STALE, SYMBOLS, Record,
+    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NO_REASON, POOL_EXHAUSTED, SPAN, STALE, SYMBOLS, Record,
 )
 
 
@@ -48,7 +48,7 @@ cdef class Recovery:
         cdef uint32_t symbol = record.symbol
         if record.kind == HEARTBEAT:
             return
-        if symbol >= self.books.set.symbols or record.kind > DEFINE:
+        if symbol >= self.books.set.symbols or record.kind > SPAN:
             books_apply(&self.books.set, record, 1)  # counts it
             return
         if not self.claim(source, symbol):
@@ -62,7 +62,7 @@ cdef class Recovery:
             if source.rebuilding == <int32_t> symbol:
                 source.rebuilding = -1
             books_apply(&self.books.set, record, 1)
-        elif record.kind == LIVE:
+        elif record.kind == LIVE or record.kind == SPAN:
             # Without its CLEAR, because we came in between, it says nothing.
             if self.gates[symbol] == gate:
                 books_apply(&self.books.set, record, 1)
@@ -81,6 +81,7 @@ cdef class Recovery:
         cdef uint32_t owner = source.gate
         if self.follows[symbol].owner == 0:
             self.follows[symbol].owner = owner
+            self.books.set.books[symbol].doubt = source.doubt
         elif self.follows[symbol].owner != owner:
             self.foreign += 1
             return False
@@ -149,7 +150,7 @@ cdef class Recovery:
                 books_apply(&self.books.set, record, 1)
                 self.publisher.quiet = False
             elif source.rebuilding == <int32_t> record.symbol:
-                if record.kind <= ASK:
+                if record.kind <= ASK or record.kind == SPAN:
                     books_apply(&self.books.set, record, 1)
                 elif record.kind == LIVE:
                     self.rebuilt(source, record)
@@ -180,20 +181,20 @@ cdef class Recovery:
         self.recoveries += 1
         book.state = STATE_LIVE
         book.reason = 0
+        book_measure(&self.books.set, book)
         if whole:  # else the rest of the event is to come, and its end will publish the book
             self.publisher.show(book)
 
-    cdef void hush(self, Source* source, bint silent) noexcept nogil:
-        """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
+    cdef void doubt(self, Source* source, uint8_t reason) noexcept nogil:
+        """Publish the LIVE books of a source as STALE because of what it does; as they are, with NO_REASON."""
         cdef uint32_t owner = source.gate
         cdef uint32_t symbol
         cdef Book* book
-        source.silent = silent
+        source.doubt = reason
         for symbol in range(self.books.set.symbols):
-            book = self.books.set.books + symbol
-            if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
-                if silent:
-                    self.stale_marks += 1
-                    self.publisher.show_as(book, STATE_STALE, SILENCE)
-                else:
+            if self.follows[symbol].owner == owner:
+                book = self.books.set.books + symbol
+                self.stale_marks += book.doubt == NO_REASON and is_live(book)
+                book.doubt = reason
+                if book.state == STATE_LIVE:
                     self.publisher.show(book)

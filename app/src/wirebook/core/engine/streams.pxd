@@ -45,7 +45,7 @@ cdef struct Source:
     uint16_t venue
     uint16_t stream
     uint8_t gate               # what the gate of a symbol is when it is open to this source: its number + 1
-    bint silent
+    uint8_t doubt              # Reason why none of its books is LIVE, whatever it said; 0: none
     bint new_snapshots         # the snapshot channel too begins anew, with an epoch that isn't higher
     uint32_t epoch
     uint64_t whole_from        # every incremental packet from this sequence on was received; 0: none was yet
