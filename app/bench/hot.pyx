@@ -37,6 +37,7 @@ def packets(Engine engine, const unsigned char[::1] slots, const uint64_t[::1] l
     memset(&received, 0, sizeof(received))
     start = thread_ns()
     with nogil:
+        engine.take_clock()
         while done < lengths.shape[0]:
             engine.begin()
             for index in range(done, min(done + burst, lengths.shape[0])):

@@ -9,17 +9,18 @@ local HEADER_BYTES = 40
 local RECORD_BYTES = 48
 local MAGIC = "WBK1"
 
-local BID, ASK, CLEAR, LIVE, STALE, HEARTBEAT, DEFINE = 0, 1, 2, 3, 4, 5, 6
+local BID, ASK, CLEAR, LIVE, STALE, HEARTBEAT, DEFINE, SPAN = 0, 1, 2, 3, 4, 5, 6, 7
 
 local channels = { [0] = "incremental", [1] = "snapshot" }
 local kinds = {
     [BID] = "BID", [ASK] = "ASK", [CLEAR] = "CLEAR", [LIVE] = "LIVE",
     [STALE] = "STALE", [HEARTBEAT] = "HEARTBEAT", [DEFINE] = "DEFINE",
+    [SPAN] = "SPAN",
 }
 local reasons = {
     [1] = "gap", [2] = "disconnected", [3] = "checksum", [4] = "silence",
     [5] = "resync", [6] = "pool exhausted", [7] = "too slow", [8] = "stopped",
-    [9] = "unreadable", [10] = "crossed", [11] = "contested",
+    [9] = "unreadable", [10] = "crossed", [11] = "out of span", [12] = "contested",
 }
 
 local wirebook = Proto("wirebook", "wirebook market data")

@@ -1,4 +1,4 @@
-/* Reading wirebook's market cache from C or C++: layout 2. See docs/market-cache.md.
+/* Reading wirebook's market cache from C or C++: layout 3. See docs/market-cache.md.
 
    The file is shared memory: a page of header, then a record of 512 bytes for each symbol, then histograms of latency;
    little-endian. Map it read-only,
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { WIREBOOK_MARKET_VERSION = 2, WIREBOOK_HEADER_BYTES = 4096, WIREBOOK_DEPTH = 10, WIREBOOK_METRICS = 96 };
+enum { WIREBOOK_MARKET_VERSION = 3, WIREBOOK_HEADER_BYTES = 4096, WIREBOOK_DEPTH = 10, WIREBOOK_METRICS = 96 };
 enum { WIREBOOK_EMPTY = 0, WIREBOOK_STALE = 1, WIREBOOK_LIVE = 2 };
 enum { WIREBOOK_STAMP_USER = 0, WIREBOOK_STAMP_KERNEL = 1, WIREBOOK_STAMP_HARDWARE = 2 };
 enum { WIREBOOK_HISTOGRAM_BINS = 608 };
@@ -58,12 +58,14 @@ struct wirebook_market_record {
     uint8_t price_decimals;
     uint8_t quantity_decimals;
     uint8_t stamp;      /* who wrote down when the packet came: WIREBOOK_STAMP_... */
-    uint8_t padding;
+    uint8_t edges;      /* bit 0, 1: the bids, the asks are known as far as their edge, and not beyond */
     uint32_t stamp_age; /* ns from then to publish_ns, at most 2^32 - 1 */
     char name[40]; /* "venue:INSTRUMENT", zero padded */
     struct wirebook_level bid_levels[WIREBOOK_DEPTH]; /* from the best on */
     struct wirebook_level ask_levels[WIREBOOK_DEPTH];
-    char rest[64];
+    int64_t bid_edge; /* price of the worst level that the snapshot told; see edges */
+    int64_t ask_edge;
+    char rest[48];
 };
 
 /* How often a stage took how long, since the writer's start. Bin n below 32 counts n ns; bin n from there on counts times

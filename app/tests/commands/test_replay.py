@@ -31,6 +31,7 @@ def test_recorded_spot_traffic(spot_capture: Path) -> None:
     assert (report.messages, report.updates, report.snapshots) == (41249, 3449, 1)
     assert (report.bbo_equal, report.bbo_differ) == (564, 0)
     assert (report.gaps, report.resyncs, report.crossed) == (0, 0, 0)
+    assert 22 <= report.out_of_span < 40, "after 247 s the price is beyond the one snapshot's 1,000 levels"
     assert report.deletes_of_absent > 10_000
     assert notes == []
 
@@ -47,6 +48,29 @@ def test_a_ticker_is_compared_whether_it_comes_before_or_after(tmp_path: Path) -
     )
     report, _ = replay(VENUE, path)
     assert (report.bbo_equal, report.bbo_differ) == (2, 0)
+
+
+def test_beyond_its_snapshots_span_a_book_is_stale_and_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The price walks past all asks that the snapshot told; the venue has others there, of which nothing was heard."""
+    monkeypatch.setattr(VENUE, "snapshot_levels", 12)
+    bids = " ".join(f"{100 - n}.0:1" for n in range(12))
+    asks = " ".join(f"{101 + n}.0:1" for n in range(12))
+    gone = " ".join(f"{101 + n}.0:0" for n in range(12))
+    path = write(
+        tmp_path / "c",
+        snapshot(10, bids, asks),
+        event(11, 12, "", "101.0:2"),
+        ticker(12, "100:1", "101:2"),
+        event(13, 14, "112.0:1", f"{gone} 130.0:1"),
+        ticker(14, "112:1", "113:1"),
+    )
+    report, _ = replay(VENUE, path)
+    assert (report.bbo_equal, report.bbo_differ, report.out_of_span) == (1, 0, 1)
+    monkeypatch.setattr(VENUE, "snapshot_levels", 13)
+    report, _ = replay(VENUE, path)
+    assert (report.bbo_equal, report.bbo_differ, report.out_of_span) == (1, 1, 0), "a side of fewer levels is whole"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ _LOOK_EVERY = 1000
 _LIFE = 20_000
 """Packets until everything begins anew: a price at the end of its range can leave a book with nothing to do."""
 _EDGES = 0, -1, 1, 63, 64, 4095, 4096, 2**32 - 1, 2**32, 2**62, -(2**62), 2**63 - 1, -(2**63)
-_KINDS = *([Kind.BID, Kind.ASK] * 100), *Kind, Kind.LIVE, Kind.LIVE, 7, 255
+_KINDS = *([Kind.BID, Kind.ASK] * 100), *Kind, Kind.LIVE, Kind.LIVE, 8, 255
 _NAMES = "venue:A", "", "\0", "\xff" * 40, "venue:" + "X" * 34
 
 

@@ -120,6 +120,7 @@ def test_replay_prints_one_json_object(spot_capture: Path) -> None:
         "checksum_bad",
         "bbo_equal",
         "bbo_differ",
+        "out_of_span",
         "crossed",
         "deletes_of_absent",
     ]

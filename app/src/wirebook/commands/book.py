@@ -166,6 +166,7 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
         batch=book.batch,
         busy=book.poll == "busy",
         silence=book.silence_seconds,
+        behind=book.behind_seconds,
         audit=audit,
         lines=channels.lines(transport),
         gap_timeout=transport.gap_timeout_ms / 1000,

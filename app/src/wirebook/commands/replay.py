@@ -63,6 +63,9 @@ class Report:
     bbo_equal: int
     """Events after which the best bid and ask, price and quantity, were those of the ticker with the same id."""
     bbo_differ: int
+    out_of_span: int
+    """Events after which the book was not to be used, since its best levels reached beyond what its snapshot told. A
+    ticker that differs there is no difference: nobody could be wrong about it."""
     crossed: int
     """Events after which a live book's best bid was not below its best ask."""
     deletes_of_absent: int
@@ -74,16 +77,17 @@ class _Pairs:
     def __init__(self) -> None:
         self.equal = 0
         self.differ = 0
-        self._waiting: tuple[OrderedDict[tuple[int, int], Top], ...] = (OrderedDict(), OrderedDict())
+        self._waiting: tuple[OrderedDict[tuple[int, int], tuple[Top, bool]], ...] = (OrderedDict(), OrderedDict())
 
-    def say(self, source: int, key: tuple[int, int], top: Top) -> None:
+    def say(self, source: int, key: tuple[int, int], top: Top, *, sure: bool = True) -> None:
+        """`sure` says that the two have to be equal."""
         other = self._waiting[1 - source].pop(key, None)
         if other is not None:
-            self.equal += other == top
-            self.differ += other != top
+            self.equal += other[0] == top
+            self.differ += other[0] != top and sure and other[1]
             return
         mine = self._waiting[source]
-        mine[key] = top
+        mine[key] = top, sure
         if len(mine) > _REMEMBERED:
             mine.popitem(last=False)
 
@@ -93,15 +97,19 @@ class _Sink:
 
     def __init__(self, books: Books, pairs: _Pairs) -> None:
         self.batch = Batch(_BATCH_RECORDS)
-        self._books = books
+        self.books = books
+        self.out_of_span = 0
         self._pairs = pairs
 
     def commit(self, symbol: int, /) -> None:
-        books = self._books
+        books = self.books
         books.apply(self.batch)
         self.batch.clear()
-        if books.state(symbol) == State.LIVE:
-            self._pairs.say(0, (symbol, books.update_id(symbol)), books.top(symbol))
+        live = books.state(symbol) == State.LIVE
+        beyond = books.reason(symbol) == Reason.OUT_OF_SPAN
+        self.out_of_span += beyond
+        if live or beyond:
+            self._pairs.say(0, (symbol, books.update_id(symbol)), books.top(symbol), sure=live)
 
 
 class _Connections:
@@ -136,6 +144,10 @@ class _Connections:
             self._begun.add(mark.connection)
         elif mark.kind == "disconnected":
             self._end(mark.connection, now_ns)
+        elif mark.kind == "request":
+            for symbol, instrument in self._follower().instruments.items():
+                if instrument.name == mark.details.get("symbol"):
+                    self._follower().renew(symbol)
         elif mark.kind == "binary":
             self._follower().unreadable("a binary frame", b"", now_ns)
 
@@ -148,6 +160,7 @@ class _Connections:
         if isinstance(message, Snapshot) and not self._venue.snapshots_in_band:
             self._keep(follower, message, raw)
         follower.message(raw, receive_ns)
+        follower.settle(receive_ns)
         if follower.wants:
             self._serve(follower, receive_ns)
 
@@ -214,7 +227,8 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
     }
     books = Books(len(instruments), Arena(_ARENA_BYTES, "off"))
     pairs = _Pairs()
-    connections = _Connections(venue, list(instruments.values()), _Sink(books, pairs), books)
+    sink = _Sink(books, pairs)
+    connections = _Connections(venue, list(instruments.values()), sink, books)
     for receive_ns, raw in traffic.entries(path):
         mark = traffic.mark_of(raw)
         if mark is not None:
@@ -241,6 +255,7 @@ def replay(venue: Venue, path: Path) -> tuple[Report, list[str]]:
         checksum_bad=counters.checksum_bad,
         bbo_equal=pairs.equal,
         bbo_differ=pairs.differ,
+        out_of_span=sink.out_of_span,
         crossed=built["crossed"],
         deletes_of_absent=built["deletes_of_absent"],
     )

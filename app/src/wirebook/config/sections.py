@@ -96,6 +96,8 @@ class Book:
     symbols: int = fields.between(1, MAX_SYMBOLS, MAX_SYMBOLS)
     silence_seconds: float = fields.rule("a number of seconds from 1.2 to 60", lambda value: 1.2 <= value <= 60, 3.0)
     """If a feed is silent for this long, even without its heartbeat of every second, its books are stale."""
+    behind_seconds: float = fields.rule("a number of seconds from 0.1 to 60", lambda value: 0.1 <= value <= 60, 1.0)
+    """While what is taken may have waited for this long, all books are stale."""
 
 
 @dataclass(frozen=True)

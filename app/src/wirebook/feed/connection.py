@@ -339,7 +339,7 @@ class Connection(WSListener):
         for want in wants:
             if isinstance(want, WantSnapshot | WantResubscribe):
                 now = time.monotonic()
-                if first:
+                if first or (isinstance(want, WantSnapshot) and want.renewal):
                     self._ask(want.symbol, now)
                 else:
                     self._want(want.symbol, now)

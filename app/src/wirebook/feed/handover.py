@@ -151,6 +151,8 @@ class Followed:
             levels += [(side, price, 0) for price in old.keys() - new.keys()]
             levels += [(side, price, quantity) for price, quantity in new.items() if old.get(price) != quantity]
         at, now_ns = theirs.update_id(symbol), time.time_ns()
+        if ours.span(symbol) != theirs.span(symbol):
+            self._publish_span(symbol, at, now_ns)
         for left, (side, price, quantity) in enumerate(levels, start=1 - len(levels)):
             flags = Flag.EVENT_END if left == 0 else Flag(0)
             self._publisher.batch.append(symbol, side, flags, 0, at, price, quantity, 0, now_ns)
@@ -160,8 +162,15 @@ class Followed:
         theirs, batch = self._understudy.books, self._publisher.batch
         at, now_ns = theirs.update_id(symbol), time.time_ns()
         batch.append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, at, 0, 0, 0, now_ns)
+        if theirs.span(symbol) != (None, None):
+            self._publish_span(symbol, at, now_ns)
         for side in (Kind.BID, Kind.ASK):
             for price, quantity in theirs.levels(symbol, side):
                 batch.append(symbol, side, Flag.SNAPSHOT, 0, at, price, quantity, 0, now_ns)
         if theirs.state(symbol) == State.LIVE:
             batch.append(symbol, Kind.LIVE, Flag.EVENT_END, 0, at, 0, 0, 0, now_ns)
+
+    def _publish_span(self, symbol: int, at: int, now_ns: int) -> None:
+        bid, ask = self._understudy.books.span(symbol)
+        edges = (bid is not None) | (ask is not None) << 1
+        self._publisher.batch.append(symbol, Kind.SPAN, Flag.SNAPSHOT, edges, at, bid or 0, ask or 0, 0, now_ns)

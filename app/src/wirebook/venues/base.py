@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from wirebook.core.books.books import Books
 from wirebook.core.decode.scanner import Scanner
 from wirebook.core.decode.sequence import Rule
 from wirebook.core.wire.records import Batch
@@ -185,6 +186,8 @@ class Counters:
     checksum_bad: int = 0
     repeats: int = 0
     """Events older than the book: dropped, since the book holds what they say."""
+    renewals: int = 0
+    """Snapshots that replaced a live book, because its price had come near the old one's edge."""
     old_snapshots: int = 0
     """Snapshots too old for the events at hand: asked for again."""
     doubted: int = 0
@@ -200,6 +203,8 @@ class WantSnapshot:
     """Fetch the REST snapshot of this symbol id and hand it to `BookFollower.snapshot`."""
 
     symbol: int
+    renewal: bool = False
+    """The book is live, and will not be known far enough for long. That is no resync, and needs no back-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,10 @@ class Sink(Protocol):
 
     batch: Batch
 
+    @property
+    def books(self) -> Books:
+        """The books that the records make, as of the last time the batch was drained."""
+
     def commit(self, symbol: int, /) -> None:
         """The records of `symbol` appended since the last commit belong together; the batch may be drained now."""
 
@@ -258,6 +267,8 @@ class Venue(ABC):
     """That a message is missing shows by the numbers of those after it."""
     truncate: int | None = None
     """Levels a side that the venue keeps us told of, where it doesn't delete those beyond: we do."""
+    snapshot_levels: int | None = None
+    """Levels a side that a REST snapshot has at most. A side with fewer is known whole."""
     snapshot_seconds: float = 0.0
     """Least time between two REST snapshots, so that the venue's request budget lasts."""
     connect_seconds: float

@@ -45,6 +45,7 @@ class _Binance(Venue):
     snapshots_in_band = False
     connect_seconds = 1.0
     """300 attempts in five minutes are allowed."""
+    snapshot_levels = 1000
     lifetime_seconds = 23.5 * 3600
     """The venue cuts a connection after 24 hours."""
 
@@ -52,7 +53,6 @@ class _Binance(Venue):
     """REST path of the market."""
     _has_previous: bool
     """Each depth event names the last id of the one before it."""
-    _snapshot_levels = 1000
     _streams_per_message = 200
 
     def connect_path(self) -> str:
@@ -81,7 +81,7 @@ class _Binance(Venue):
 
     def snapshot_path(self, name: str) -> str:
         """REST path of an instrument's book."""
-        return f"{self._api}/depth?symbol={quote(name)}&limit={self._snapshot_levels}"
+        return f"{self._api}/depth?symbol={quote(name)}&limit={self.snapshot_levels}"
 
     def scanner(self, instruments: Sequence[Instrument]) -> BinanceScanner:
         """The fast decoder of `depthUpdate`."""

@@ -44,6 +44,7 @@ from wirebook.venues.base import (
 from wirebook.venues.checksum import TextBook
 from wirebook.venues.fields import cut
 from wirebook.venues.liveness import Marked, doubts
+from wirebook.venues.span import COUNT_SECONDS, RENEW_SECONDS, Span, told
 
 _MOST_BUFFERED = 10_000
 """Messages held for one symbol while its snapshot is awaited, 16 minutes at 100 ms. Beyond it buffering starts anew."""
@@ -51,8 +52,8 @@ _MOST_BUFFERED = 10_000
 _MOST_SEARCHED = 32
 """Unreadable messages between two looks that are searched for the books' names."""
 
-_MARKS = 2
-"""Records beside the levels: one before a snapshot's, one after any."""
+_MARKS = 3
+"""Records beside the levels: two before a snapshot's, one after any."""
 
 _Row = tuple[Kind, int, int]
 """Side, price, quantity: a level in the instrument's integers."""
@@ -75,6 +76,16 @@ class _Track(Marked):
         """It was live and lost its chain: becoming live again is a resync."""
         self.buffer: list[tuple[bytes, int]] = []
         """(message, receive time) since the subscription, while there is no snapshot."""
+        self.span: Span | None = None
+        """Of its snapshot; None when both sides are known whole."""
+        self.count_due = 0.0
+        """When to count again how much of it is left, time.monotonic."""
+        self.renew_due = 0.0
+        """When another snapshot may be asked for because of it."""
+        self.asked_at = 0
+        """The book's id when a snapshot was asked for that is to replace it."""
+        self.renewal: Snapshot | None = None
+        """That snapshot, while the book's events haven't come as far."""
         self.refused = b""
         """The last event that broke the chain. It is buffered for the next snapshot, but not for the one after: an
         event with an absurd id would keep the book stale for ever."""
@@ -110,6 +121,8 @@ class BookFollower(ChainFollower):
         self._venue = venue
         self._counters = Counters()
         self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
+        self._renewed: list[_Track] = []
+        """Those whose next snapshot is there."""
         self._unreadable = 0
         """Messages since the last look."""
         self._next: int | None = None
@@ -145,7 +158,21 @@ class BookFollower(ChainFollower):
 
     def awaits(self, symbol: int) -> bool:
         """Whether a snapshot of this symbol id is still of use."""
-        return self._tracks[symbol].phase == Phase.AWAITING
+        track = self._tracks[symbol]
+        return track.phase == Phase.AWAITING or (track.kept is not None and track.renewal is None)
+
+    def renew(self, symbol: int) -> None:
+        """A snapshot was asked for that is to replace this symbol id's book, if it is live."""
+        track = self._tracks[symbol]
+        if track.phase == Phase.LIVE:
+            track.kept, track.renewal, track.asked_at = [], None, track.at
+
+    def settle(self, receive_ns: int) -> None:
+        """Replace the books whose new snapshot is there, and whose events have come as far."""
+        for track in [track for track in self._renewed if track.renewal is None or track.at > track.renewal.last]:
+            self._renewed.remove(track)
+            if track.renewal is not None:
+                self._replace(track, track.renewal, receive_ns)
 
     def look(self, now: float, receive_ns: int) -> None:
         """Resync the books that have nothing to show for being live at `now`, time.monotonic: `liveness` says when.
@@ -159,11 +186,33 @@ class BookFollower(ChainFollower):
             self._say(f"{reason.name} {name}", f"{name}: {text}: its book is stale until a new snapshot")
             self._counters.doubted += 1
             self._lose(track, reason, receive_ns)
+        if self._renewed:
+            self.settle(receive_ns)
+        if self._venue.snapshot_levels is not None:
+            for track in self._tracks.values():
+                if track.span is not None and now >= track.renew_due and track.phase == Phase.LIVE:
+                    self._look_at_span(track, track.span, now)
+
+    def _look_at_span(self, track: _Track, span: Span, now: float) -> None:
+        """Ask for another snapshot before the price comes to the edge of the last one."""
+        if track.kept is not None:
+            if len(track.kept) > _MOST_BUFFERED:
+                self._forget_renewal(track)
+            return
+        symbol, books = track.instrument.id, self.sink.books
+        bid, _, ask, _ = books.top(symbol)
+        if now < track.count_due and not span.has_moved(bid, ask):
+            return
+        track.count_due = now + COUNT_SECONDS
+        if span.nears(*books.within(symbol, max(span.least_bids, span.least_asks))):
+            track.renew_due = now + RENEW_SECONDS
+            self.renew(symbol)
+            self.wants.append(WantSnapshot(symbol, renewal=True))
 
     def snapshot(self, symbol: int, body: bytes, receive_ns: int) -> None:
         """Apply a REST snapshot, then the buffered events that continue it."""
         track = self._tracks[symbol]
-        if track.phase != Phase.AWAITING:
+        if not self.awaits(symbol):
             return  # the connection went away meanwhile, or the snapshot was not asked for
         try:
             message = self._venue.decode(body)
@@ -174,7 +223,10 @@ class BookFollower(ChainFollower):
             self._say(
                 f"snapshot {symbol}", f"{track.instrument.name}: the snapshot can't be used ({error}); asking again"
             )
-            self._ask(track)
+            if track.phase == Phase.AWAITING:
+                self._ask(track)
+            else:
+                self._forget_renewal(track)
             return
         self._apply_snapshot(track, message, receive_ns)
 
@@ -342,6 +394,8 @@ class BookFollower(ChainFollower):
         track.at = event.last
         track.events += 1
         self.updates += 1
+        if track.kept is not None:
+            track.kept.append((event.raw, event.receive_ns))
         if track.phase == Phase.UNCHAINED:
             self._enter(track)
             self._whole(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
@@ -350,6 +404,9 @@ class BookFollower(ChainFollower):
     def _apply_snapshot(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
         """Replace the book. One in the stream always does; one by REST only if it has been asked for."""
         in_band = self._venue.snapshots_in_band
+        if not in_band and track.kept is not None and track.phase == Phase.LIVE:
+            self._renew(track, snapshot, receive_ns)
+            return
         if track.phase == Phase.IDLE or (not in_band and track.phase != Phase.AWAITING):
             return
         last = _id(snapshot, track)
@@ -363,12 +420,7 @@ class BookFollower(ChainFollower):
             track.texts = TextBook()
             if not self._checked(track, track.texts, snapshot, rows, receive_ns):
                 return
-        self.sink.batch.append(
-            track.instrument.id, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, snapshot.exchange_ns, receive_ns
-        )
-        self._append(track, rows, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
-        self._counters.snapshots += 1
-        track.at = last
+        self._begin_book(track, rows, last, snapshot.exchange_ns, receive_ns)
         if in_band:
             self._enter(track)
             self._whole(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
@@ -378,6 +430,53 @@ class BookFollower(ChainFollower):
         buffered, track.buffer = track.buffer, []
         for raw, buffered_ns in buffered:
             self.other(raw, buffered_ns)
+
+    def _begin_book(self, track: _Track, rows: list[_Row], last: int, exchange_ns: int, receive_ns: int) -> None:
+        """Append a snapshot's records, all but the last, and note how far it tells of the book."""
+        append, symbol = self.sink.batch.append, track.instrument.id
+        append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, exchange_ns, receive_ns)
+        sides = [[price for side, price, _ in rows if side == kind] for kind in (Kind.BID, Kind.ASK)]
+        span = told(*sides, self._venue.snapshot_levels)
+        track.span = None if span.whole else span
+        if not span.whole:
+            edges = (span.bid_edge is not None) | (span.ask_edge is not None) << 1
+            at = span.bid_edge or 0, span.ask_edge or 0
+            append(symbol, Kind.SPAN, Flag.SNAPSHOT, edges, last, *at, exchange_ns, receive_ns)
+        self._append(track, rows, Flag.SNAPSHOT, last, exchange_ns, receive_ns)
+        self._counters.snapshots += 1
+        track.at = last
+
+    # ---- a live book's next snapshot ----
+
+    def _renew(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
+        """The snapshot that is to replace a live book: at once, or when an event is there that it doesn't hold."""
+        if snapshot.last < track.asked_at:
+            self._counters.old_snapshots += 1  # a cache's: the events after it weren't kept
+            self._forget_renewal(track)
+            return
+        track.renewal = snapshot
+        self._renewed.append(track)
+        self.settle(receive_ns)
+
+    def _replace(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
+        """Make the book anew from the snapshot and from the events that were kept since it was asked for."""
+        kept = track.kept or []
+        self._forget_renewal(track)
+        try:
+            rows = self._rows(track.instrument, snapshot)
+        except (MalformedError, UnrepresentableError) as error:
+            self._refuse(track, error, receive_ns)
+            return
+        self._counters.renewals += 1
+        self.live -= 1
+        track.phase = Phase.UNCHAINED
+        self._begin_book(track, rows, snapshot.last, snapshot.exchange_ns, receive_ns)
+        self.sink.commit(track.instrument.id)
+        for raw, kept_ns in kept:
+            self.other(raw, kept_ns)
+
+    def _forget_renewal(self, track: _Track) -> None:
+        track.kept = track.renewal = None
 
     # ---- states ----
 
@@ -393,6 +492,7 @@ class BookFollower(ChainFollower):
         """Readers are told that the book is stale, if they have one."""
         if track.phase in (Phase.LIVE, Phase.UNCHAINED):
             self.live -= track.phase == Phase.LIVE
+            self._forget_renewal(track)
             self.sink.batch.append(
                 track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
             )

@@ -294,7 +294,7 @@ def test_another_number_of_symbols_is_another_file_and_readers_keep_the_old_one(
     ("offset", "value", "sentence"),
     [
         (0, b"X", "is no market cache of wirebook: change market.path"),
-        (8, b"\1", "has layout 1 and this reader understands 2: install the same release"),
+        (8, b"\1", "has layout 1 and this reader understands 3: install the same release"),
         (12, b"\1", "has records of 513 bytes with 10 levels, this reader expects 512 with 10"),
         (20, b"\5", "has records of 512 bytes with 5 levels"),
         (16, b"\5", "says 5 records, but is 30784 bytes long"),

@@ -13,6 +13,7 @@ cdef enum:
     STATE_LIVE = 2
     BATCH_MAX = 64  # updates whose lines can be asked for before the first of them is applied
     DEPTH = 10      # levels a side that the market cache shows
+    CHANGED_SPAN = 4  # bit of `changed` beside those of the sides
     RUNGS = 16      # that are kept in order for it: more, so that one that goes seldom means a search for the next
 
 # All that an update needs of its book, unless it is among the best levels: one cache line. [0] is the bids', [1] the
@@ -24,13 +25,15 @@ cdef struct Book:
     uint64_t floor[2]      # key of the last rung; 0 when all levels are rungs
     uint32_t levels[2]
     uint8_t rungs[2]
-    uint8_t changed        # bit 0, 1: one of the first levels changed since the last event that was told
+    uint8_t changed        # bit 0, 1: one of the first levels changed since the last event that was told; 2: the span
     uint8_t watch          # the end of an event has to be looked at: somebody listens, the best changed, or is crossed
     uint8_t state
     uint8_t reason
     uint8_t price_decimals
     uint8_t quantity_decimals
     uint32_t symbol
+    uint8_t beyond         # bit 0, 1: one of the first levels of this side is worse than its edge, or isn't there
+    uint8_t doubt          # the Reason why a LIVE book isn't to be believed now, by what is known of its source; 0: none
 
 # The best levels of a side, the best first. Unused rungs are 0.
 cdef struct Ladder:
@@ -55,6 +58,7 @@ ctypedef void (*Listener)(void* context, Book* book, const char* tail) noexcept 
 cdef struct BookSet:
     Book* books
     Ladder* ladders        # by owner
+    uint64_t* edges        # by owner: key of the worst level that the snapshot told; 0: all of the side is known
     char* names            # NAME_BYTES a symbol, zero padded
     uint32_t symbols
     bint prefetch
@@ -74,6 +78,11 @@ cdef inline uint64_t key_of(int64_t price, uint32_t kind) noexcept nogil:
 
 cdef inline int64_t price_of(uint64_t key, uint32_t kind) noexcept nogil:
     return <int64_t> (key ^ (<uint64_t> INT64_MIN ^ (0 - <uint64_t> (kind & 1))))
+
+
+cdef inline bint is_live(const Book* book) noexcept nogil:
+    """Whether the book may be used."""
+    return book.state == STATE_LIVE and (book.beyond | book.doubt) == 0
 
 
 cdef inline uint32_t owner_of(uint32_t symbol, uint32_t kind) noexcept nogil:

@@ -12,6 +12,7 @@ cdef void books_listen(BookSet* books, Listener on_event, void* context, char* m
                        size_t memory_bytes) noexcept nogil
 cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil
 cdef void book_clear(BookSet* books, Book* book) noexcept nogil
+cdef void book_measure(BookSet* books, Book* book) noexcept nogil
 
 
 cdef class Books:
@@ -19,3 +20,4 @@ cdef class Books:
     cdef readonly Arena arena
 
     cdef Book* book(self, uint32_t symbol) except NULL
+    cdef uint8_t doubt_of(self, Book* book)

@@ -6,7 +6,7 @@ The levels are in `pages`. A book itself is one cache line, and a side's best le
 
 from enum import IntEnum
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -14,8 +14,8 @@ from wirebook.core.base.hints cimport unlikely
 from wirebook.core.base.memory cimport Arena
 from wirebook.core.base.ring cimport RING_SLOT
 from wirebook.core.books.book cimport (
-    BATCH_MAX, DEPTH, STATE_EMPTY, STATE_LIVE, STATE_STALE, Book, BookSet, Ladder, Listener, book_best, key_of,
-    owner_of, price_of,
+    BATCH_MAX, CHANGED_SPAN, DEPTH, STATE_EMPTY, STATE_LIVE, STATE_STALE, Book, BookSet, Ladder, Listener, book_best,
+    key_of, owner_of, price_of,
 )
 from wirebook.core.books.ladder cimport ladder_make, ladder_set
 from wirebook.core.books.pages cimport (
@@ -23,8 +23,8 @@ from wirebook.core.books.pages cimport (
     pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_write,
 )
 from wirebook.core.wire.records cimport (
-    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SNAPSHOT, STALE, SYMBOLS,
-    Batch, Record,
+    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, OUT_OF_SPAN, POOL_EXHAUSTED, RESYNC, SNAPSHOT, SPAN,
+    STALE, SYMBOLS, Batch, Record,
 )
 from wirebook.errors import UserError
 
@@ -63,6 +63,23 @@ cdef Py_ssize_t side_levels(BookSet* books, Book* book, uint32_t kind, Py_ssize_
             return done
 
 
+cdef Py_ssize_t side_within(BookSet* books, uint32_t symbol, uint32_t kind, Py_ssize_t most) noexcept nogil:
+    """How many levels from the best on are within the side's edge, `most` at most; `most` of a side without one."""
+    cdef uint32_t owner = owner_of(symbol, kind)
+    cdef uint64_t edge = books.edges[owner], key
+    cdef int64_t quantity
+    cdef Py_ssize_t found = 0
+    if edge == 0:
+        return most
+    if most == 0 or not pages_highest(&books.pages, owner, &key, &quantity):
+        return 0
+    while key >= edge:
+        found += 1
+        if found == most or not pages_below(&books.pages, owner, &key, &quantity):
+            break
+    return found
+
+
 # ---- books ----------------------------------------------------------------------------------------------------------
 
 cdef void books_listen(BookSet* books, Listener on_event, void* context, char* memory,
@@ -83,6 +100,23 @@ cdef void book_clear(BookSet* books, Book* book) noexcept nogil:
     """Empty both sides and give their nodes back; the state stays."""
     side_clear(books, book, BID)
     side_clear(books, book, ASK)
+    book_span(books, book, 0, 0)
+
+
+cdef void book_span(BookSet* books, Book* book, uint64_t bid_edge, uint64_t ask_edge) noexcept nogil:
+    books.edges[owner_of(book.symbol, BID)] = bid_edge
+    books.edges[owner_of(book.symbol, ASK)] = ask_edge
+    book.changed |= CHANGED_SPAN
+
+
+cdef void book_measure(BookSet* books, Book* book) noexcept nogil:
+    """Look whether the first levels of each side are within its edge. There may be others beyond it that nobody told."""
+    cdef uint32_t kind, owner
+    book.beyond = 0
+    for kind in range(2):
+        owner = owner_of(book.symbol, kind)
+        # An unused rung is 0, so a side of fewer levels is beyond any edge.
+        book.beyond |= <uint8_t> ((books.ladders[owner].keys[books.depth - 1] < books.edges[owner]) << kind)
 
 
 cdef void book_stale(BookSet* books, Book* book, uint8_t reason) noexcept nogil:
@@ -116,8 +150,13 @@ cdef void control(BookSet* books, Book* book, const Record* record, const char* 
         book.receive_ns = record.receive_ns
         book.state = STATE_LIVE
         book.reason = 0
+        book_measure(books, book)
         if books.on_event != NULL:
             books.on_event(books.context, book, tail)
+    elif record.kind == SPAN:
+        book_span(books, book, key_of(record.price, BID) if record.aux & 1 else 0,
+                  key_of(record.quantity, ASK) if record.aux & 2 else 0)
+        book_measure(books, book)
     elif record.kind == STALE:
         book_stale(books, book, <uint8_t> record.aux)
     elif record.kind == DEFINE:
@@ -138,6 +177,8 @@ cdef void event_end(BookSet* books, Book* book, const char* tail) noexcept nogil
         and bid >= ask
     books.counters.crossed += crossed
     book.watch = crossed or books.on_event != NULL
+    if unlikely(book.changed != 0) or books.on_event == NULL:
+        book_measure(books, book)
     if books.on_event != NULL:
         books.on_event(books.context, book, tail)
 
@@ -286,16 +327,22 @@ cdef void append_side(BookSet* books, Book* book, uint8_t kind, Batch batch, int
                   book.exchange_ns, book.receive_ns)
 
 
+cdef void append_span(Batch batch, Book* book, bid, ask):
+    batch.add(book.symbol, SPAN, SNAPSHOT, (bid is not None) | (ask is not None) << 1, book.update_id, bid or 0, ask or 0,
+              book.exchange_ns, book.receive_ns)
+
+
 cdef class Books:
     """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
 
-    Headers, best levels and names take 648 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the
+    Headers, best levels, edges and names take 664 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the
     common pool of nodes and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is filled
     around it; one of 2 ** 32 units or more, up to 640.
     """
 
     def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
-        cdef size_t fixed = symbols * (sizeof(Book) + 2 * sizeof(Ladder) + NAME_BYTES + 2 * sizeof(Root)) + 1024
+        cdef size_t side = sizeof(Ladder) + sizeof(uint64_t) + sizeof(Root)
+        cdef size_t fixed = symbols * (sizeof(Book) + 2 * side + NAME_BYTES) + 1024
         assert sizeof(Book) == CACHE_LINE and sizeof(Node) == CACHE_LINE
         if not 0 < symbols <= SYMBOLS:
             raise UserError(f"a node has 1 to {SYMBOLS} symbols, not {symbols}: lower book.symbols or add a node")
@@ -307,6 +354,7 @@ cdef class Books:
             )
         self.set.books = <Book*> self.arena.take(symbols * sizeof(Book))
         self.set.ladders = <Ladder*> self.arena.take((2 * symbols + 1) * sizeof(Ladder))
+        self.set.edges = <uint64_t*> self.arena.take((2 * symbols + 1) * sizeof(uint64_t))
         self.set.names = <char*> self.arena.take(symbols * NAME_BYTES)
         pages_make(&self.set.pages, self.arena, leave, symbols)
         self.set.symbols = symbols
@@ -351,20 +399,24 @@ cdef class Books:
             free(found)
 
     def snapshot(self, uint32_t symbol, Batch batch):
-        """Append a LIVE book to `batch` as the records that make it: CLEAR, all levels, LIVE; of any other, nothing.
+        """Append a LIVE book to `batch` as the records that make it: CLEAR, SPAN if a side has an edge, all levels, LIVE.
 
-        OverflowError when the batch has no room for them; then nothing was appended.
+        Of any other nothing is appended. OverflowError when the batch has no room for them; then nothing was appended.
         """
         cdef Book* book = self.book(symbol)
         cdef int64_t* found
         if book.state != STATE_LIVE:
             return
-        if batch.size + book.levels[<int> BID] + book.levels[<int> ASK] + 2 > batch.capacity:
+        span = self.span(symbol)
+        bounded = span != (None, None)
+        if batch.size + book.levels[<int> BID] + book.levels[<int> ASK] + 2 + bounded > batch.capacity:
             raise OverflowError(f"the batch has no room for {book.levels[<int> BID] + book.levels[<int> ASK]} levels")
         found = <int64_t*> calloc(2 * max(book.levels[<int> BID], book.levels[<int> ASK]) + 1, sizeof(int64_t))
         if found == NULL:
             raise MemoryError
         batch.add(symbol, CLEAR, SNAPSHOT, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
+        if bounded:
+            append_span(batch, book, span[0], span[1])
         append_side(&self.set, book, BID, batch, found)
         append_side(&self.set, book, ASK, batch, found)
         batch.add(symbol, LIVE, SNAPSHOT | EVENT_END, 0, book.update_id, 0, 0, book.exchange_ns, book.receive_ns)
@@ -375,13 +427,41 @@ cdef class Books:
         cdef Book* book = self.book(symbol)
         return book.levels[<int> BID], book.levels[<int> ASK]
 
+    def span(self, uint32_t symbol):
+        """The prices of the worst bid and the worst ask that the snapshot told: (bid, ask).
+
+        None for a side of which all is known, or that has no more levels than it shows.
+        """
+        cdef uint64_t bid, ask
+        self.book(symbol)
+        bid, ask = self.set.edges[owner_of(symbol, BID)], self.set.edges[owner_of(symbol, ASK)]
+        return price_of(bid, BID) if bid else None, price_of(ask, ASK) if ask else None
+
+    def within(self, uint32_t symbol, Py_ssize_t most):
+        """How many levels of each side are certain to be the best: (bids, asks), `most` at most.
+
+        Behind them, others may be missing. A side of which all is known has `most`.
+        """
+        self.book(symbol)
+        return side_within(&self.set, symbol, BID, most), side_within(&self.set, symbol, ASK, most)
+
     def state(self, uint32_t symbol):
-        """The book's State."""
-        return State(self.book(symbol).state)
+        """The book's State: one whose first levels aren't known any more is STALE."""
+        cdef Book* book = self.book(symbol)
+        if book.state == STATE_LIVE and self.doubt_of(book):
+            return State.STALE
+        return State(book.state)
 
     def reason(self, uint32_t symbol):
         """Why the book is STALE, as a number of `records.Reason`; 0 when it isn't."""
-        return self.book(symbol).reason
+        cdef Book* book = self.book(symbol)
+        return self.doubt_of(book) if book.state == STATE_LIVE else book.reason
+
+    cdef uint8_t doubt_of(self, Book* book):
+        """Why a LIVE book isn't one. Without a listener, `beyond` is about the best level alone."""
+        if book.doubt:
+            return book.doubt
+        return OUT_OF_SPAN if min(self.within(book.symbol, DEPTH)) < DEPTH else 0
 
     def update_id(self, uint32_t symbol):
         """The venue's update id after the last event applied."""

@@ -14,6 +14,7 @@ cdef class Chain:
     cdef public uint64_t events
     cdef public int phase
     cdef public object texts
+    cdef public list kept  # (message, receive time) of each event from now on, while somebody wants them; else None
     cdef readonly object symbol
 
 

@@ -16,6 +16,7 @@ class Chain:
     at: int
     events: int
     phase: int
+    kept: list[tuple[bytes, int]] | None
     texts: Any
     @property
     def symbol(self) -> int: ...

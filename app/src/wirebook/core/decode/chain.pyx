@@ -6,7 +6,7 @@ is told by `other`.
 
 from enum import IntEnum
 
-from wirebook.core.base.hints cimport likely
+from wirebook.core.base.hints cimport likely, unlikely
 from wirebook.core.books.books cimport books_apply
 from wirebook.core.decode.sequence cimport APPLY, goes_on
 
@@ -86,6 +86,8 @@ cdef class ChainFollower:
                 chain.at = scanner.last
                 chain.events += 1
                 chain.texts = None
+                if unlikely(chain.kept is not None):
+                    chain.kept.append((raw, receive_ns))
                 self.updates += 1
                 if self.direct is not None:
                     self.direct.drain()

@@ -31,17 +31,26 @@ cdef class Engine:
     cdef Py_ssize_t batch
     cdef bint busy
     cdef bint empty            # the last look found every receiver empty at its end
+    cdef bint behind           # what comes may have waited for too long
+    cdef bint fell             # this look found that it is so
     cdef uint64_t silence_ns
+    cdef uint64_t behind_ns
     cdef uint64_t steady       # CLOCK_MONOTONIC when the packets at hand were taken
+    cdef uint64_t emptied      # when a look began after which nothing that had come was left
     cdef uint64_t measured     # packets at hand whose latency is counted
     cdef Arena arena
 
     cdef void begin(self) noexcept nogil
+    cdef void publish_now(self) noexcept nogil
+    cdef void take_clock(self) noexcept nogil
+    cdef void look_at_clock(self) noexcept nogil
+    cdef void fall_behind(self) noexcept nogil
+    cdef bint overloaded(self, const Received* received) noexcept nogil
     cdef void end(self) noexcept nogil
     cdef void measure(self, const Header* header, const Record* record) noexcept nogil
     cdef void packet(self, const Received* received) noexcept nogil
     cdef void begin_anew(self, Source* source) noexcept nogil
-    cdef void doubt(self, Source* source) noexcept nogil
+    cdef void contest(self, Source* source) noexcept nogil
     cdef void out_of_turn(self, const Received* received, Stream* stream, int order) noexcept nogil
     cdef void catch_up(self, Stream* stream, uint64_t empty_at, bint force) noexcept nogil
     cdef void expire(self, uint64_t empty_at) noexcept nogil

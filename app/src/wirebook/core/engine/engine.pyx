@@ -15,7 +15,7 @@ from wirebook.core.base.memory cimport Arena
 from wirebook.core.base.ring cimport (
     RING_HEADER, RING_SLOT, RingMemory, ring_claim, ring_held, ring_make, ring_peek, ring_publish, ring_release,
 )
-from wirebook.core.books.book cimport BATCH_MAX, STATE_LIVE, Counters
+from wirebook.core.books.book cimport BATCH_MAX, Counters, is_live
 from wirebook.core.books.books cimport Books, books_apply_slots
 from wirebook.core.books.pages cimport Pages, pages_total, pages_used
 from wirebook.core.engine import arbiter as arbitration
@@ -33,7 +33,7 @@ from wirebook.core.transport.base cimport (
     PACKET_WORDS, POLLIN, STAMP_USER, Received, Receiver, c_poll, pollfd, receive_bytes,
 )
 from wirebook.core.wire.packet cimport PACKET_HEADER_BYTES, SNAPSHOT_CHANNEL, Header
-from wirebook.core.wire.records cimport ASK, CONTESTED, GAP, RESYNC, Record
+from wirebook.core.wire.records cimport ASK, CONTESTED, GAP, NO_REASON, RESYNC, SILENCE, TOO_SLOW, Record
 
 cdef enum:
     RING_SLOTS = 128           # a packet's records, and less than a batch that is left of those before
@@ -56,7 +56,9 @@ cdef class Engine:
     `lines` is how many lines packets come on; a packet that one line lost is waited for up to `gap_timeout` seconds.
 
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
-    source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. `history`
+    source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. So have all,
+    while what is taken may have waited for more than `behind` seconds, because this process was stopped or has more to
+    do than it can: until all that had come is taken, and something newer comes. `history`
     records can be kept while books are rebuilt, in memory of `arena`. `audit` is a file that gets a line for every
     event published: symbol, update id, state, bid price and quantity, ask price and quantity. Whom to believe,
     `publications`, `senders` and `takeover`, is the `Arbiter`'s.
@@ -64,7 +66,8 @@ cdef class Engine:
 
     def __cinit__(self, Books books not None, MarketWriter market not None, receivers=(), Arena arena=None,
                   Py_ssize_t batch=16, bint busy=False, double silence=3.0, uint32_t history=HISTORY, audit=None,
-                  int lines=1, double gap_timeout=0.005, publications=None, senders=(), double takeover=1.2):
+                  int lines=1, double gap_timeout=0.005, publications=None, senders=(), double takeover=1.2,
+                  double behind=1.0):
         cdef Receiver receiver
         assert sizeof(Record) + sizeof(Arrival) == RING_SLOT
         self.books = books
@@ -80,6 +83,7 @@ cdef class Engine:
         self.batch = batch
         self.busy = busy
         self.silence_ns = <uint64_t> (silence * 1e9)
+        self.behind_ns = <uint64_t> (behind * 1e9)
         if arena is None:
             arena = Arena(memory_bytes(history))
         self.arbiter = Arbiter(lines, gap_timeout, arena, publications, senders, takeover)
@@ -94,12 +98,44 @@ cdef class Engine:
 
     cdef void begin(self) noexcept nogil:
         """Packets were taken, or something else is to be done: from here on it is now."""
+        self.publish_now()
+        self.look_at_clock()
+        self.measured = 0
+
+    cdef void publish_now(self) noexcept nogil:
         cdef uint64_t now = wall_ns()
         self.publisher.now = now
         self.publisher.arrival.stamp_ns = now
         self.publisher.arrival.stamp = STAMP_USER
-        self.steady = steady_ns()
-        self.measured = 0
+
+    cdef void take_clock(self) noexcept nogil:
+        """Begin: there was no pause, and nothing waits."""
+        self.steady = self.emptied = steady_ns()
+
+    cdef void look_at_clock(self) noexcept nogil:
+        """See how late it is, and whether this process stood still: then what waits for it is old."""
+        cdef uint64_t now = steady_ns()
+        cdef bint paused = now - self.steady > self.behind_ns
+        self.steady = now
+        if unlikely(paused):
+            self.fall_behind()
+
+    cdef void fall_behind(self) noexcept nogil:
+        """No book is LIVE from here on, until all that has come is taken."""
+        cdef uint32_t index
+        self.publish_now()
+        self.behind = self.fell = True
+        for index in range(self.arbiter.used):
+            # Its publisher spoke meanwhile, for all we know: nobody takes its place because of this.
+            self.arbiter.sources[index].taken_ns = self.steady
+            if self.arbiter.sources[index].doubt != TOO_SLOW:
+                self.recovery.doubt(&self.arbiter.sources[index], TOO_SLOW)
+
+    cdef bint overloaded(self, const Received* received) noexcept nogil:
+        """Whether packets may have waited for too long: there was always another one, and its stamp doesn't say no."""
+        return self.steady - self.emptied > self.behind_ns and (
+            received.stamp == STAMP_USER or self.publisher.now - min(received.receive_ns, self.publisher.now)
+            > self.behind_ns)
 
     cdef void end(self) noexcept nogil:
         """All that was taken is applied and published. Each packet is said to have taken as long as all of them."""
@@ -124,8 +160,8 @@ cdef class Engine:
         cdef Stream* stream = NULL
         cdef int order = self.arbiter.check(received, self.steady, &stream)
         if unlikely(order == INVALID):
-            if stream != NULL and stream.source.contested and not stream.source.doubted:
-                self.doubt(stream.source)
+            if stream != NULL and stream.source.contested and not stream.source.marked:
+                self.contest(stream.source)
             return
         if unlikely(stream.source.anew):
             self.begin_anew(stream.source)
@@ -141,12 +177,12 @@ cdef class Engine:
         self.finish()
         self.recovery.lose(source, RESYNC)
         source.whole_from = 0
-        source.contested = source.doubted = False
+        source.contested = source.marked = False
         source.anew = False
 
-    cdef void doubt(self, Source* source) noexcept nogil:
+    cdef void contest(self, Source* source) noexcept nogil:
         """While two claim to be its publisher, no book of a source can be believed."""
-        source.doubted = True
+        source.marked = True
         self.finish()
         self.recovery.lose(source, CONTESTED)
 
@@ -198,9 +234,12 @@ cdef class Engine:
             source.whole_from = header.sequence
         source.last = header.sequence
         source.heard_ns = self.steady
-        if unlikely(source.silent):
-            # After the gap was looked at: what is LIVE now is so rightly.
-            self.recovery.hush(source, False)
+        # After the gap was looked at: what is LIVE now is so rightly.
+        if unlikely(self.behind):
+            if source.doubt != TOO_SLOW:
+                self.recovery.doubt(source, TOO_SLOW)
+        elif unlikely(source.doubt != NO_REASON):
+            self.recovery.doubt(source, NO_REASON)
         self.incrementals(source, header, records)
         if header.count and records[header.count - 1].kind <= ASK:
             self.measure(header, records + header.count - 1)
@@ -245,20 +284,25 @@ cdef class Engine:
     cdef void tick(self) noexcept nogil:
         cdef uint32_t index
         cdef Source* source
-        self.market.beat()
+        # Of when it was looked whether the books are recent, not of now: this process may stop here.
+        self.market.beat(self.steady)
         for index in range(self.arbiter.used):
             source = &self.arbiter.sources[index]
             if source.contested and self.steady - source.contested_ns > self.arbiter.takeover:
-                source.contested = source.doubted = False
-            if source.whole_from != 0 and not source.silent and self.steady - source.heard_ns > self.silence_ns:
-                self.begin()
-                self.recovery.hush(source, True)
+                source.contested = source.marked = False
+            # What isn't taken yet may be the source's.
+            if source.whole_from != 0 and source.doubt != SILENCE and not self.behind \
+                    and self.steady - source.heard_ns > self.silence_ns:
+                self.publish_now()
+                self.recovery.doubt(source, SILENCE)
         self.publisher.flush()
 
     cdef int receive(self, Receiver receiver) noexcept nogil:
         cdef int count = receiver.receive(), index
         if count > 0:
             self.begin()
+            if unlikely(self.overloaded(&receiver.received[0])) and not self.behind:
+                self.fall_behind()
             for index in range(count):
                 self.packet(&receiver.received[index])
             self.end()
@@ -267,7 +311,9 @@ cdef class Engine:
     cdef int look(self, bint everywhere) noexcept nogil:
         """Receive from each receiver, also from those that need it seldom; returns the packets, or -errno."""
         cdef int index, count, packets = 0
+        cdef uint64_t began = self.steady
         self.empty = everywhere
+        self.fell = False
         for index in range(self.receiver_count):
             if everywhere or not (<Receiver> self.looked_at[index]).seldom:
                 count = self.receive(<Receiver> self.looked_at[index])
@@ -275,6 +321,10 @@ cdef class Engine:
                     return count
                 self.empty &= (<Receiver> self.looked_at[index]).empty
                 packets += count
+        # A pause in the middle of it leaves what came meanwhile to receivers that were empty before.
+        if self.empty and not self.fell and self.arbiter.holding == 0:
+            self.emptied = began
+            self.behind = False
         return packets
 
     cdef int loop(self, uint64_t until) noexcept nogil:
@@ -287,14 +337,17 @@ cdef class Engine:
         for index in range(self.receiver_count):
             waiting[index].fd = (<Receiver> self.looked_at[index]).fd
             waiting[index].events = POLLIN
-        self.steady = steady_ns()
+        if self.emptied == 0:
+            self.take_clock()
+        self.look_at_clock()
         while self.steady < until:
             if self.steady >= next_tick:
                 self.tick()
                 next_tick = self.steady + TICK_NS
             rounds += 1
             if unlikely(self.arbiter.holding != 0):
-                looked = self.steady = steady_ns()
+                self.look_at_clock()
+                looked = self.steady
                 count = self.look(True)
                 if self.empty and self.arbiter.holding != 0:
                     self.expire(looked)
@@ -306,9 +359,9 @@ cdef class Engine:
                 idle += 1
                 if not self.busy:
                     c_poll(waiting, self.receiver_count, 1 if self.arbiter.holding else WAIT_MS)
-                    self.steady = steady_ns()
+                    self.look_at_clock()
                 elif idle % SPINS == 0:
-                    self.steady = steady_ns()
+                    self.look_at_clock()
                 else:
                     pause()
         return 0
@@ -331,6 +384,7 @@ cdef class Engine:
         cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
         receive_bytes(&received, packet, data, line, sender)
+        self.take_clock()
         with nogil:
             self.begin()
             self.steady += <uint64_t> (later * 1e9)
@@ -339,12 +393,14 @@ cdef class Engine:
 
     def check_silence(self, double later=0.0):
         """Look for sources that fell silent, as run() will in `later` s between packets."""
-        self.steady = steady_ns() + <uint64_t> (later * 1e9)
+        self.take_clock()
+        self.steady += <uint64_t> (later * 1e9)
         self.tick()
 
     def check_holes(self):
         """Give up holes that have waited too long, as run() does when nothing more has come."""
-        self.expire(steady_ns())
+        self.take_clock()
+        self.expire(self.steady)
 
     cdef void count(self, Metrics* metrics) noexcept nogil:
         """Gather what happened since the start: packets and their faults, lines, records, books, recoveries."""
@@ -393,5 +449,5 @@ cdef class Engine:
         cdef uint32_t symbol
         cdef int found = 0
         for symbol in range(self.books.set.symbols):
-            found += self.books.set.books[symbol].state == STATE_LIVE
+            found += is_live(self.books.set.books + symbol)
         return found

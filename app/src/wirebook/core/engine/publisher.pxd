@@ -19,5 +19,4 @@ cdef class Publisher:
     cdef FILE* audit
 
     cdef void show(self, Book* book) noexcept nogil
-    cdef void show_as(self, Book* book, uint8_t state, uint8_t reason) noexcept nogil
     cdef void flush(self) noexcept nogil

@@ -7,25 +7,27 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdio cimport fclose, fflush, fopen, fprintf
 
 from wirebook.core.base.hints cimport unlikely
-from wirebook.core.books.book cimport Book, book_best
+from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book, book_best
 from wirebook.core.books.books cimport Books, books_listen
 from wirebook.core.market.layout cimport Arrival, MarketRecord
 from wirebook.core.market.writer cimport MarketWriter
-from wirebook.core.wire.records cimport ASK, BID, POOL_EXHAUSTED
+from wirebook.core.wire.records cimport ASK, BID, OUT_OF_SPAN, POOL_EXHAUSTED
 from wirebook.errors import UserError
 
 
 cdef void on_event(void* context, Book* book, const char* tail) noexcept nogil:
     # What waited in the ring has its packet's arrival behind it: the packet at hand may be a later one.
-    publish(<Publisher> context, book, book.state, book.reason,
-            <const Arrival*> tail if tail != NULL else &(<Publisher> context).arrival)
+    publish(<Publisher> context, book, <const Arrival*> tail if tail != NULL else &(<Publisher> context).arrival)
 
 
-cdef inline void publish(Publisher self, Book* book, uint8_t state, uint8_t reason,
-                         const Arrival* arrival) noexcept nogil:
+cdef inline void publish(Publisher self, Book* book, const Arrival* arrival) noexcept nogil:
     cdef int64_t bid, bid_quantity, ask, ask_quantity
+    cdef uint8_t state = book.state, reason = book.reason
     if unlikely(self.quiet):
         return
+    if unlikely((book.beyond | book.doubt) != 0) and state == STATE_LIVE:
+        state = STATE_STALE
+        reason = book.doubt if book.doubt != 0 else OUT_OF_SPAN
     if unlikely(book.reason == POOL_EXHAUSTED):
         self.gates[book.symbol] = 0  # only a snapshot can help
     self.market.publish(&self.books.set, book, state, reason, self.now, arrival)
@@ -63,11 +65,7 @@ cdef class Publisher:
 
     cdef void show(self, Book* book) noexcept nogil:
         """Publish a book as it is, outside of any record."""
-        publish(self, book, book.state, book.reason, &self.arrival)
-
-    cdef void show_as(self, Book* book, uint8_t state, uint8_t reason) noexcept nogil:
-        """Publish a book in another state than its own, because of what is known of its source."""
-        publish(self, book, state, reason, &self.arrival)
+        publish(self, book, &self.arrival)
 
     cdef void flush(self) noexcept nogil:
         """Let the audit be read up to here."""

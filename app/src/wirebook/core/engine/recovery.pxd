@@ -42,7 +42,7 @@ cdef class Recovery:
     cdef void special(self, Source* source, const Header* header, const Record* record) noexcept nogil
     cdef void snapshots(self, Source* source, const Header* header, const Record* records) noexcept nogil
     cdef void lose(self, Source* source, uint8_t reason) noexcept nogil
-    cdef void hush(self, Source* source, bint silent) noexcept nogil
+    cdef void doubt(self, Source* source, uint8_t reason) noexcept nogil
     cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil
     cdef void define(self, Source* source, const Record* record) noexcept nogil
     cdef bint name_fits(self, const Record* record) noexcept nogil

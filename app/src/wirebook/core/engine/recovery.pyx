@@ -10,14 +10,14 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from wirebook.core.base.memory cimport Arena
-from wirebook.core.books.book cimport STATE_LIVE, STATE_STALE, Book
-from wirebook.core.books.books cimport book_stale, books_apply
+from wirebook.core.books.book cimport STATE_LIVE, Book, is_live
+from wirebook.core.books.books cimport book_measure, book_stale, books_apply
 from wirebook.core.engine.arbiter cimport BY_NAME, BY_SYMBOL, Arbiter
 from wirebook.core.engine.publisher cimport Publisher
 from wirebook.core.engine.streams cimport Source
 from wirebook.core.wire.packet cimport Header
 from wirebook.core.wire.records cimport (
-    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, POOL_EXHAUSTED, RESYNC, SILENCE, STALE, SYMBOLS,
+    ASK, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, NO_REASON, POOL_EXHAUSTED, RESYNC, SPAN, STALE, SYMBOLS,
     Record,
 )
 
@@ -71,7 +71,7 @@ cdef class Recovery:
         cdef uint32_t symbol = record.symbol
         if record.kind == HEARTBEAT:
             return
-        if symbol >= self.books.set.symbols or record.kind > DEFINE:
+        if symbol >= self.books.set.symbols or record.kind > SPAN:
             books_apply(&self.books.set, record, 1)  # counts it
             return
         if not self.claim(source, symbol):
@@ -89,7 +89,7 @@ cdef class Recovery:
             if source.rebuilding == <int32_t> symbol:
                 source.rebuilding = -1
             books_apply(&self.books.set, record, 1)
-        elif record.kind == LIVE:
+        elif record.kind == LIVE or record.kind == SPAN:
             # Without its CLEAR, because we came in between, it says nothing.
             if self.gates[symbol] == gate:
                 books_apply(&self.books.set, record, 1)
@@ -109,6 +109,7 @@ cdef class Recovery:
             return True
         if self.follows[symbol].owner == 0 and self.names == NULL:
             self.follows[symbol].owner = owner
+            self.books.set.books[symbol].doubt = source.doubt
             return True
         self.refuse(source, BY_SYMBOL)
         return False
@@ -217,7 +218,7 @@ cdef class Recovery:
                 books_apply(&self.books.set, record, 1)
                 self.publisher.quiet = False
             elif source.rebuilding == <int32_t> record.symbol:
-                if record.kind <= ASK:
+                if record.kind <= ASK or record.kind == SPAN:
                     books_apply(&self.books.set, record, 1)
                 elif record.kind == LIVE:
                     self.rebuilt(source, record)
@@ -248,20 +249,20 @@ cdef class Recovery:
         self.recoveries += 1
         book.state = STATE_LIVE
         book.reason = 0
+        book_measure(&self.books.set, book)
         if whole:  # else the rest of the event is to come, and its end will publish the book
             self.publisher.show(book)
 
-    cdef void hush(self, Source* source, bint silent) noexcept nogil:
-        """Publish the LIVE books of a source that fell silent as STALE, or as they are when it speaks again."""
+    cdef void doubt(self, Source* source, uint8_t reason) noexcept nogil:
+        """Publish the LIVE books of a source as STALE because of what it does; as they are, with NO_REASON."""
         cdef uint32_t owner = source.gate
         cdef uint32_t symbol
         cdef Book* book
-        source.silent = silent
+        source.doubt = reason
         for symbol in range(self.books.set.symbols):
-            book = self.books.set.books + symbol
-            if self.follows[symbol].owner == owner and book.state == STATE_LIVE:
-                if silent:
-                    self.stale_marks += 1
-                    self.publisher.show_as(book, STATE_STALE, SILENCE)
-                else:
+            if self.follows[symbol].owner == owner:
+                book = self.books.set.books + symbol
+                self.stale_marks += book.doubt == NO_REASON and is_live(book)
+                book.doubt = reason
+                if book.state == STATE_LIVE:
                     self.publisher.show(book)

@@ -45,10 +45,10 @@ cdef struct Source:
     uint16_t venue
     uint16_t stream
     uint8_t gate               # what the gate of a symbol is when it is open to this source: its number + 1
-    bint silent
+    uint8_t doubt              # Reason why none of its books is LIVE, whatever it said; 0: none
     bint known                 # a publisher is followed
     bint contested             # and another may have come in its place: none of its books can be believed
-    bint doubted               # they are marked for that
+    bint marked                # they are marked for that
     bint anew                  # another publisher is followed than before: nothing of the old one's is left
     uint32_t epoch             # which publisher is followed: those of its start
     uint32_t nonce

@@ -13,7 +13,7 @@ cdef extern from *:
     const char* MAGIC "WB_MARKET_MAGIC"
 
 cdef enum:
-    MARKET_VERSION = 2
+    MARKET_VERSION = 3
     MARKET_HEADER_BYTES = 4096
     METRICS = 96
 
@@ -89,12 +89,14 @@ cdef struct MarketRecord:
     uint8_t price_decimals
     uint8_t quantity_decimals
     uint8_t stamp          # who wrote down when the packet came: transport.Stamp
-    uint8_t padding
+    uint8_t edges          # bit 0, 1: the bids, the asks are known as far as their edge, and not beyond
     uint32_t stamp_age     # ns from that stamp to publish_ns, at most 2^32 - 1
     char name[NAME_BYTES]
     int64_t bid_levels[2 * DEPTH]
     int64_t ask_levels[2 * DEPTH]
-    char rest[64]
+    int64_t bid_edge       # price
+    int64_t ask_edge
+    char rest[48]
 
 # When the packet came that an event was in. With a record it fills a slot of the ring.
 cdef struct Arrival:

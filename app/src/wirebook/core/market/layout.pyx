@@ -43,9 +43,10 @@ def record_type():
         ("update_id", "<u8"),
         ("bid_price", "<i8"), ("bid_quantity", "<i8"), ("ask_price", "<i8"), ("ask_quantity", "<i8"),
         ("exchange_ns", "<u8"), ("receive_ns", "<u8"), ("publish_ns", "<u8"), ("events", "<u8"),
-        ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("stamp", "u1"), ("padding", "V1"),
+        ("price_decimals", "u1"), ("quantity_decimals", "u1"), ("stamp", "u1"), ("edges", "u1"),
         ("stamp_age", "<u4"), ("name", f"S{<int> NAME_BYTES}"),
-        ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("rest", "V64"),
+        ("bid_levels", level, (DEPTH,)), ("ask_levels", level, (DEPTH,)), ("bid_edge", "<i8"), ("ask_edge", "<i8"),
+        ("rest", "V48"),
     ])
     assert record.itemsize == sizeof(MarketRecord)
     return record

@@ -21,10 +21,14 @@ class Top(NamedTuple):
     stamp: Stamp
     arrival_ns: int
 
-class Depth(NamedTuple):
+class Levels(NamedTuple):
     top: Top
     bids: list[tuple[int, int]]
     asks: list[tuple[int, int]]
+
+class Depth(Levels):
+    bid_edge: int | None
+    ask_edge: int | None
 
 class Symbol(NamedTuple):
     number: int

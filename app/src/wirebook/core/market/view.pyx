@@ -52,12 +52,24 @@ class Top(NamedTuple):
     arrival_ns: int
 
 
-class Depth(NamedTuple):
+class Levels(NamedTuple):
     """A symbol's best levels: up to 10 (price, quantity) a side from the best on, and the top of the same moment."""
 
     top: Top
     bids: list[tuple[int, int]]
     asks: list[tuple[int, int]]
+
+
+class Depth(Levels):
+    """The three of `Levels`, and how far each side is known: `bid_edge` and `ask_edge`.
+
+    An edge is the price of the worst level that the venue's snapshot told. Beyond it there may be levels that nobody
+    told, so a book of which one of the ten is beyond is STALE. None: all of the side is known, or the venue keeps
+    telling its best levels, of which the ten are the first.
+    """
+
+    bid_edge = None
+    ask_edge = None
 
 
 class Symbol(NamedTuple):
@@ -204,7 +216,10 @@ cdef class MarketView:
             state, reason, copy.update_id, *bid, *ask, copy.exchange_ns, copy.receive_ns, copy.publish_ns,
             Stamp(copy.stamp), copy.publish_ns - copy.stamp_age,
         )
-        return Depth(top, bids, asks)
+        depth = Depth(top, bids, asks)
+        depth.bid_edge = copy.bid_edge if copy.edges & 1 else None
+        depth.ask_edge = copy.ask_edge if copy.edges & 2 else None
+        return depth
 
     def metrics(self):
         """The writer's counters, by name."""

@@ -19,4 +19,4 @@ cdef class MarketWriter:
     cdef void publish(self, BookSet* books, Book* book, uint8_t state, uint8_t reason, uint64_t now,
                       const Arrival* arrival) noexcept nogil
     cdef void define(self, BookSet* books, Book* book) noexcept nogil
-    cdef void beat(self) noexcept nogil
+    cdef void beat(self, uint64_t now) noexcept nogil

@@ -13,7 +13,7 @@ from posix.unistd cimport close as c_close
 from wirebook.core.base.atomics cimport fence_release, store_relaxed_32, store_release_32, store_release_64
 from wirebook.core.base.clock cimport steady_ns, wall_ns
 from wirebook.core.base.hints cimport unlikely
-from wirebook.core.books.book cimport DEPTH, Book, BookSet, Ladder, book_best, owner_of, price_of
+from wirebook.core.books.book cimport CHANGED_SPAN, DEPTH, Book, BookSet, Ladder, book_best, owner_of, price_of
 from wirebook.core.market.latency cimport HISTOGRAM_BINS, STAGES, Histogram
 from wirebook.core.market.layout cimport MARKET_HEADER_BYTES, MAGIC, MARKET_VERSION, METRICS, header_fault, length_for
 from wirebook.core.wire.records cimport ASK, BID, NAME_BYTES
@@ -59,7 +59,7 @@ cdef class MarketWriter:
         self.header.histogram_bins = HISTOGRAM_BINS
         self.header.start_ns = wall_ns()
         self.header.pid = os.getpid()
-        self.beat()
+        self.beat(steady_ns())
         memcpy(self.header.magic, MAGIC, 8)  # last: before it, readers don't attach
 
     def __dealloc__(self):
@@ -146,6 +146,8 @@ cdef class MarketWriter:
                 record.bids = show(books, book, BID, record.bid_levels)
             if book.changed & 2:
                 record.asks = show(books, book, ASK, record.ask_levels)
+            if book.changed & CHANGED_SPAN:
+                show_span(books, book, record)
             book.changed = 0
         store_release_32(&record.sequence, sequence + 2)
 
@@ -160,12 +162,20 @@ cdef class MarketWriter:
         memcpy(record.name, books.names + NAME_BYTES * <size_t> book.symbol, NAME_BYTES)
         store_release_32(&record.sequence, sequence + 2)
 
-    cdef void beat(self) noexcept nogil:
-        store_release_64(&self.header.heartbeat_ns, steady_ns())
+    cdef void beat(self, uint64_t now) noexcept nogil:
+        """Show a sign of life of `now`, CLOCK_MONOTONIC."""
+        store_release_64(&self.header.heartbeat_ns, now)
 
     def close(self):
         """Say to readers that the writer stopped in order: all records are stale from here on."""
         store_release_64(&self.header.heartbeat_ns, 0)
+
+
+cdef void show_span(BookSet* books, Book* book, MarketRecord* record) noexcept nogil:
+    cdef uint64_t bid = books.edges[owner_of(book.symbol, BID)], ask = books.edges[owner_of(book.symbol, ASK)]
+    record.edges = <uint8_t> ((bid != 0) | (ask != 0) << 1)
+    record.bid_edge = price_of(bid, BID) if bid != 0 else 0
+    record.ask_edge = price_of(ask, ASK) if ask != 0 else 0
 
 
 cdef uint8_t show(BookSet* books, Book* book, uint32_t kind, int64_t* levels) noexcept nogil:

@@ -12,6 +12,7 @@ cpdef enum Kind:
     STALE = 4
     HEARTBEAT = 5
     DEFINE = 6
+    SPAN = 7
 
 cpdef enum Flag:
     EVENT_END = 1
@@ -29,7 +30,8 @@ cpdef enum Reason:
     STOPPED = 8
     UNREADABLE = 9
     CROSSED = 10
-    CONTESTED = 11
+    OUT_OF_SPAN = 11
+    CONTESTED = 12
 
 cdef enum:
     RECORD_BYTES = 48

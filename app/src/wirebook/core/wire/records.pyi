@@ -12,6 +12,7 @@ class Kind(enum.IntEnum):
     STALE = 4
     HEARTBEAT = 5
     DEFINE = 6
+    SPAN = 7
 
 class Flag(enum.IntEnum):
     EVENT_END = 1
@@ -29,7 +30,8 @@ class Reason(enum.IntEnum):
     STOPPED = 8
     UNREADABLE = 9
     CROSSED = 10
-    CONTESTED = 11
+    OUT_OF_SPAN = 11
+    CONTESTED = 12
 
 class Batch:
     @property
