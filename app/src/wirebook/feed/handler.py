@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -34,7 +33,7 @@ from wirebook.feed.handover import Followed, Understudy
 from wirebook.feed.lag import Lag
 from wirebook.feed.progress import Progress
 from wirebook.feed.publisher import Publisher, Sends
-from wirebook.feed.quota import Quota
+from wirebook.feed.quota import Quota, state_path
 from wirebook.feed.rest import Rest, RestError
 from wirebook.feed.sayings import Sayings
 from wirebook.feed.tls import client_context
@@ -80,7 +79,7 @@ class FeedHandler:
         self._venue = venue
         self._sender = sender
         self._tls = client_context(feed.ca_file)
-        quota = Quota(venue.rest_limit, venue.rest_seconds, _state_directory(config) / f"rest-{venue.name}.json")
+        quota = Quota(venue.rest_limit, venue.rest_seconds, state_path(config, venue))
         self._rest = Rest(feed.rest or venue.rest, self._tls, venue, quota, cpus)
         self._wanted: asyncio.PriorityQueue[tuple[int, int, Connection, int]] = asyncio.PriorityQueue()
         self._numbers = count()
@@ -321,12 +320,6 @@ class FeedHandler:
                 if live == total:
                     _log.info("%s: all %d books live", self._venue.name, total)
             await asyncio.sleep(_TICK_SECONDS)
-
-
-def _state_directory(config: Config) -> Path:
-    """Where a feed keeps what the next one should know: as systemd says, else beside the market cache."""
-    told = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(told) if told else Path(config.market.path).parent
 
 
 async def _tell_alive() -> None:

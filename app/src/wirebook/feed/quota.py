@@ -9,19 +9,28 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from wirebook.config import Config
 from wirebook.feed.refusals import LONGEST_BAN_SECONDS
+from wirebook.venues.base import Venue
 
 _log = logging.getLogger(__name__)
 
 _OURS: Final = 2 / 3
 _MINUTE: Final = 60.0
 """The window of what the venue tells that it has counted."""
+
+
+def state_path(config: Config, venue: Venue) -> Path:
+    """The file that keeps a venue's ban: where systemd lets a service keep state, else beside the market cache."""
+    told = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return (Path(told) if told else Path(config.market.path).parent) / f"rest-{venue.name}.json"
 
 
 class Quota:
