@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -185,10 +186,17 @@ def command_parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check the configuration, and that this host can run it",
-        description="Check the configuration, and that this host and user can run it. Exits 1 if anything fails.",
+        description="Check the configuration, that this host and user can run it, and that the venues have its"
+        " instruments. Exits 1 if anything fails.",
     )
     _add_config(check)
     _add_json(check)
+    check.add_argument(
+        "--offline",
+        action="store_true",
+        default="WIREBOOK_OFFLINE" in os.environ,
+        help="don't ask the venues for the instruments; so does WIREBOOK_OFFLINE in the environment",
+    )
     check.set_defaults(command="check")
 
     demo = commands.add_parser(

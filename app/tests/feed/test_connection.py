@@ -244,6 +244,25 @@ def test_a_message_in_several_frames_is_put_together() -> None:
     run(scene)
 
 
+def test_a_message_in_frames_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch, hasty: None) -> None:
+    monkeypatch.setattr(type(get("bybit-linear")), "most_bytes", 4096)
+
+    async def scene(feed: Feed) -> None:
+        market = BybitLinear(4)
+        connection = feed.connect()
+        client = await feed.local.client(0)
+        client.send(market.snapshot())
+        await until(lambda: live(feed.sent))
+        client.send_in_parts(b"{", *[b" " * 1000] * 5, whole=False)
+        await until(lambda: not live(feed.sent))
+        assert feed.sent.books.reason(SYMBOL) == Reason.UNREADABLE
+        (await feed.local.client(1)).send(market.snapshot())
+        await until(lambda: live(feed.sent))
+        assert connection.connects == 2
+
+    run(scene)
+
+
 def test_half_a_message_is_forgotten_with_its_connection(hasty: None) -> None:
     async def scene(feed: Feed) -> None:
         market = BybitLinear(5)

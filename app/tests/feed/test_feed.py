@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
+from wirebook import status
 from wirebook.config import parse
 from wirebook.core.books.books import State
 from wirebook.core.wire.records import Kind
+from wirebook.errors import UserError
 from wirebook.feed import rest
 from wirebook.feed.handler import FeedHandler
 from wirebook.sim import synthetic
@@ -36,6 +40,7 @@ class Watched:
     def __init__(self) -> None:
         self.sent = Sent()
         self.requests: list[tuple[float, str]] = []
+        self.status: dict[str, Any] = {}
 
     def times(self, path: str) -> list[float]:
         """When that path was asked for."""
@@ -45,8 +50,15 @@ class Watched:
         return [self.sent.books.state(symbol) for symbol in range(count)] == [State.LIVE] * count
 
 
-def feed(home: Path, done: Callable[[Watched], bool], *faults: Fault, symbols: int = 1) -> Watched:
-    """Run a feed of Binance's spot until `done`."""
+def feed(
+    home: Path,
+    done: Callable[[Watched], bool],
+    *faults: Fault,
+    symbols: int = 1,
+    more: Sequence[str] = (),
+    leave: int = 0,
+) -> Watched:
+    """Run a feed of Binance's spot until `done`. `more`: symbols that aren't there; `leave` out so many that are."""
     watched = Watched()
 
     async def body() -> None:
@@ -69,7 +81,9 @@ def feed(home: Path, done: Callable[[Watched], bool], *faults: Fault, symbols: i
                         "venue": "binance",
                         "websocket": f"ws://127.0.0.1:{port}",
                         "rest": f"http://127.0.0.1:{port}",
-                        "symbols": [{"id": n, "instrument": name} for n, name in enumerate(tape.scales)],
+                        "symbols": [
+                            {"id": n, "instrument": name} for n, name in enumerate([*tape.scales, *more][leave:])
+                        ],
                     }
                 ],
             }
@@ -80,6 +94,8 @@ def feed(home: Path, done: Callable[[Watched], bool], *faults: Fault, symbols: i
         playing = asyncio.ensure_future(server.play())
         try:
             await until(lambda: running.done() or done(watched))
+            await asyncio.sleep(1.1)  # a status is written every second
+            watched.status = status.read(home / "market", status.feed("binance"))
         finally:
             under_test._stop.set()
             await running
@@ -93,8 +109,8 @@ def feed(home: Path, done: Callable[[Watched], bool], *faults: Fault, symbols: i
 
 @pytest.fixture
 def generous(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A venue whose budget lets twenty snapshots a second pass."""
-    monkeypatch.setattr(type(get("binance")), "snapshot_seconds", 0.05)
+    """A venue whose budget lets any number of snapshots pass."""
+    monkeypatch.setattr(type(get("binance")), "rest_limit", 1e9)
 
 
 @pytest.mark.parametrize("kind", ["rest_error", "rest_limit", "rest_disconnect"])
@@ -130,11 +146,39 @@ def test_a_venue_that_says_how_long_to_wait_is_obeyed(
     assert again - refused >= 3.0
 
 
-def test_snapshots_are_spaced_as_the_venues_budget_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(get("binance")), "snapshot_seconds", 0.25)
+def test_snapshots_are_asked_for_as_the_venues_budget_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any two seconds two of weight 50 and what defines the instruments; the first ones are the first configured."""
+    monkeypatch.setattr(type(get("binance")), "rest_limit", 1.5 * 120.0)
+    monkeypatch.setattr(type(get("binance")), "rest_seconds", 2.0)
     seen = feed(tmp_path, lambda now: now.live(5), symbols=5)
-    assert len(seen.times(BOOKS)) >= 5
-    assert all(after - before >= 0.24 for before, after in pairwise(seen.times(BOOKS)))
+    times = seen.times(BOOKS)
+    assert len(times) >= 5
+    assert all(times[number + 2] - times[number] >= 1.8 for number in range(len(times) - 2))
+    asked = [path for _, path in seen.requests if path.startswith(BOOKS)]
+    assert ["SYN0" in asked[0], "SYN1" in asked[1]] == [True, True]
+
+
+def test_an_instrument_that_is_not_there_stops_nobody_else(
+    tmp_path: Path, generous: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = feed(tmp_path, lambda now: now.live(2), symbols=2, more=("GONEUSDT", "HOPEUSDT"))
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [name in text for name, text in zip(("GONEUSDT", "HOPEUSDT"), said, strict=True)] == [True, True]
+    assert seen.status["unknown_symbols"] == 2
+    assert seen.status["starting"] == ""
+
+
+def test_a_feed_without_any_instrument_is_refused(tmp_path: Path, generous: None) -> None:
+    with pytest.raises(UserError, match="has no instrument GONEUSDT"):
+        feed(tmp_path, lambda _: False, symbols=1, more=("GONEUSDT",), leave=1)
+
+
+def test_a_ban_is_kept_to_after_a_restart(tmp_path: Path, generous: None) -> None:
+    path = tmp_path / "rest-binance.json"
+    path.write_text(json.dumps({"closed_until": time.time() + 2.5}))
+    began = time.monotonic()
+    seen = feed(tmp_path, lambda now: now.live(1))
+    assert seen.requests[0][0] - began > 2.0
 
 
 def test_readers_hear_every_second_that_a_feed_is_alive(tmp_path: Path) -> None:

@@ -209,6 +209,24 @@ def test_check_judges_the_receive_buffer_of_each_feed(tmp_path: Path) -> None:
     assert verdicts["feed okx receive_buffer"] == "PASS"
 
 
+def test_check_refuses_an_instrument_that_the_venue_does_not_have(tmp_path: Path) -> None:
+    with Sim("--synthetic") as sim:
+
+        def verdict(*more: str, rest: str = sim.venue["rest"]) -> tuple[int, str, str]:
+            feed = f'[[feed]]\nvenue = "binance"\nrest = "{rest}"\nsymbols = ['
+            feed += '{ id = 0, instrument = "SYN0USDT" }, { id = 1, instrument = "GONEUSDT" } ]'
+            done = wirebook("check", "--json", *more, "--config", engine(tmp_path, feed))
+            found = {one["name"]: (one["verdict"], one["text"]) for one in json.loads(done.stdout)}
+            return done.returncode, *found.get("feed binance symbols", ("", ""))
+
+        sentence = "binance has no instrument GONEUSDT: take it out of the [[feed]]'s symbols"
+        assert verdict() == (1, "FAIL", sentence)
+        assert verdict("--offline") == (0, "", "")
+        code, word, text = verdict(rest="http://127.0.0.1:9")
+        assert (code, word) == (0, "NOT-RUN")
+        assert "can't be asked" in text
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(
         ["bash", "-c", f"{' '.join(WIREBOOK)} --help | true; exit ${{PIPESTATUS[0]}}"],

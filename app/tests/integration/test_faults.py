@@ -79,8 +79,8 @@ def test_thirty_disconnects_at_random_points_of_a_replay(
     At the end every level is the venue's, and memory has not grown since the tenth.
     """
     venue = get("binance")
-    for name in ("connect_seconds", "snapshot_seconds"):
-        monkeypatch.setattr(type(venue), name, 0.01)
+    monkeypatch.setattr(type(venue), "connect_seconds", 0.01)
+    monkeypatch.setattr(type(venue), "rest_limit", 1e9)
     monkeypatch.setattr("wirebook.feed.resyncs._LONGEST_SECONDS", 0.1)  # the tape runs thirty times too fast
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         seen = runner.run(followed(tmp_path, CaptureTape(venue, spot_capture)))

@@ -157,6 +157,8 @@ def objections(release: Path) -> str | None:
         "RuntimeDirectoryPreserve=yes",
     ):
         command += ["--property", setting]
+    if "wirebook-sim.service" in services_of(release):
+        command.append("--setenv=WIREBOOK_OFFLINE=1")  # the simulated venue may not run yet, or with other instruments
     command += [f"{release}/venv/bin/wirebook", "check", "--config", f"{release}/engine.toml"]
     check = subprocess.run(command, check=False, capture_output=True, text=True)
     if check.returncode == 0:

@@ -1,11 +1,13 @@
 """`wirebook check`: whether this host and user can give what the configuration asks for.
 
-Run before a release goes live. It changes nothing; every verdict says what was found and what was asked for.
+Run before a release goes live. It changes nothing; venues are asked whether they have the instruments. Every verdict
+says what was found and what was asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import resource
@@ -22,9 +24,15 @@ from wirebook.core import build_info
 from wirebook.core.base.process import status_bytes
 from wirebook.core.market.view import MarketView
 from wirebook.errors import UserError
+from wirebook.feed.definitions import Definitions
+from wirebook.feed.quota import Quota, state_path
+from wirebook.feed.rest import Rest, RestError
+from wirebook.feed.tls import client_context
 from wirebook.venues import get
+from wirebook.venues.base import MalformedError
 from wirebook.xdp import interface as interfaces
 
+_VENUE_SECONDS = 10.0
 _MEGABYTE = 1 << 20
 _HUGEPAGE_KB = 2048
 _LOCKED_BESIDES_ARENAS = 128 * _MEGABYTE
@@ -42,7 +50,10 @@ class Result:
 
 def main(options: argparse.Namespace) -> int:
     """Print the verdicts; returns 1 if one is FAIL."""
-    results = check(configuration.load(options.config))
+    config = configuration.load(options.config)
+    results = check(config)
+    if not options.offline:
+        results += asyncio.run(_venues(config))
     print(as_json(results) if options.json else as_text(results))
     return 1 if any(result.verdict == "FAIL" for result in results) else 0
 
@@ -50,6 +61,31 @@ def main(options: argparse.Namespace) -> int:
 def check(config: Config) -> list[Result]:
     """All verdicts, in the order of the configuration's sections."""
     return [*_memory(config), *_transport(config), *_af_xdp(config), *_cpus(config), *_market(config)]
+
+
+async def _venues(config: Config) -> list[Result]:
+    """Ask each venue for the instruments that its feed is to follow, all at once."""
+    return list(await asyncio.gather(*(_instruments(config, feed) for feed in config.feed)))
+
+
+async def _instruments(config: Config, feed: Feed) -> Result:
+    name, venue = f"feed {feed.venue} symbols", get(feed.venue)
+    quota = Quota(venue.rest_limit, venue.rest_seconds, state_path(config, venue))
+    if quota.closed:
+        return Result(name, "NOT-RUN", f"the venue wants no request of this address for another {quota.closed:.0f} s")
+    rest = Rest(feed.rest or venue.rest, client_context(feed.ca_file), venue, quota, os.sched_getaffinity(0))
+    definitions = Definitions(venue, rest, [symbol.instrument for symbol in feed.symbols])
+    try:
+        async with asyncio.timeout(_VENUE_SECONDS):
+            await definitions.read()
+    except TimeoutError:
+        return Result(name, "NOT-RUN", f"the venue gave no answer in {_VENUE_SECONDS:.0f} s")
+    except (RestError, MalformedError) as error:
+        return Result(name, "NOT-RUN", f"the venue can't be asked: {error}")
+    if definitions.unknown:
+        some = ", ".join(definitions.unknown[:5]) + (", …" if len(definitions.unknown) > 5 else "")
+        return Result(name, "FAIL", f"{feed.venue} has no instrument {some}: take it out of the [[feed]]'s symbols")
+    return Result(name, "PASS", f"{feed.venue} has all of its {len(feed.symbols)}")
 
 
 def as_text(results: list[Result]) -> str:

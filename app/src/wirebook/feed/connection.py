@@ -39,8 +39,6 @@ _log = logging.getLogger(__name__)
 
 _PING_SECONDS = 5.0
 """A connection that is silent for this long is asked for a pong, and is dead if none comes in as long again."""
-_MOST_BYTES = 64 << 20
-"""The largest message: a full-depth snapshot in band can have some megabytes."""
 _LONGEST_WAIT = 30.0
 
 
@@ -115,7 +113,8 @@ class Connection(WSListener):
         self._reason = Reason.DISCONNECTED
         self._since = 0.0
         self._heard = 0.0
-        self._parts: list[bytes] = []
+        self._partial: bytearray | None = None
+        """What has come of a message in several frames."""
         self._stopping = False
         self._was_whole = False
         """All books were live on this connection: it was worth something, so the next attempt is the first again."""
@@ -283,7 +282,7 @@ class Connection(WSListener):
             enable_auto_ping=self._venue.ping is None,
             auto_ping_idle_timeout=_PING_SECONDS,
             auto_ping_reply_timeout=_PING_SECONDS,
-            max_frame_size=_MOST_BYTES,
+            max_frame_size=self._venue.most_bytes,
             max_redirects=0,
         )
         await transport.wait_disconnected()
@@ -358,7 +357,7 @@ class Connection(WSListener):
         self._reason = Reason.DISCONNECTED
         self._since = self._heard = self._usable_at = self._ticked = now = time.monotonic()
         self._next_ping = now + self._venue.ping_seconds
-        self._parts.clear()
+        self._partial = None
         self._was_whole = False
         self.connects += 1
         if self._setting.recorder is not None:
@@ -381,12 +380,18 @@ class Connection(WSListener):
             return
         if frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.CONTINUATION:
             raw = frame.get_payload_as_bytes()
-            if not frame.fin or self._parts:
-                self._parts.append(raw)
+            if not frame.fin or self._partial is not None:
+                self._partial = self._partial or bytearray()
+                self._partial += raw
+                if len(self._partial) > self._venue.most_bytes:
+                    self._say(
+                        "too large", f"a message is larger than {self._venue.most_bytes >> 20} MB: connecting again"
+                    )
+                    self._hang_up(Reason.UNREADABLE)
+                    return
                 if not frame.fin:
                     return
-                raw = b"".join(self._parts)
-                self._parts.clear()
+                raw, self._partial = bytes(self._partial), None
             self.follower.message(raw, receive_ns)
             self._record(receive_ns, raw)
             if self.follower.wants:

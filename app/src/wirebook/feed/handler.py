@@ -12,8 +12,10 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import uvloop
@@ -27,14 +29,18 @@ from wirebook.core.wire.packet import Channel, Encoder
 from wirebook.core.wire.records import Reason
 from wirebook.errors import UserError
 from wirebook.feed.connection import Connection, Pace, Setting, backoff
+from wirebook.feed.definitions import Definitions
 from wirebook.feed.handover import Followed, Understudy
 from wirebook.feed.lag import Lag
+from wirebook.feed.progress import Progress
 from wirebook.feed.publisher import Publisher, Sends
+from wirebook.feed.quota import Quota, state_path
 from wirebook.feed.rest import Rest, RestError
+from wirebook.feed.sayings import Sayings
 from wirebook.feed.tls import client_context
 from wirebook.notify import notify, watchdog_interval
 from wirebook.recording import Recorder
-from wirebook.venues.base import Instrument, MalformedError, Scale, Sink, Venue
+from wirebook.venues.base import Instrument, MalformedError, Sink, Venue
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +50,8 @@ _LAG_SECONDS = 0.1
 _PAUSE_SECONDS = 2.0
 """A shorter standstill may just be a busy machine; what waited meanwhile is judged by its age."""
 _STATUS_SECONDS = 1.0
+_SHORTEST_WAIT = 0.5
+"""After the first snapshot that could not be had."""
 
 
 def follow(handler: FeedHandler) -> None:
@@ -72,8 +80,17 @@ class FeedHandler:
         self._venue = venue
         self._sender = sender
         self._tls = client_context(feed.ca_file)
-        self._rest = Rest(feed.rest or venue.rest, self._tls, cpus)
-        self._wanted: asyncio.Queue[tuple[Connection, int]] = asyncio.Queue()
+        quota = Quota(venue.rest_limit, venue.rest_seconds, state_path(config, venue))
+        self._rest = Rest(feed.rest or venue.rest, self._tls, venue, quota, cpus)
+        self._wanted: asyncio.PriorityQueue[tuple[int, int, Connection, int]] = asyncio.PriorityQueue()
+        self._numbers = count()
+        """For snapshots that are equally urgent: first asked for, first fetched."""
+        self._order = {symbol.id: place for place, symbol in enumerate(feed.symbols)}
+        """Symbol ids as the configuration has them: what is most traded comes first."""
+        self._sayings = Sayings()
+        self._progress: Progress | None = None
+        self._unknown: list[str] = []
+        """Configured instruments that the venue doesn't have."""
         self._followed: list[Followed] = []
         self._stop = asyncio.Event()
         self._status = status.StatusFile(config.market.path, status.feed(venue.name))
@@ -101,7 +118,6 @@ class FeedHandler:
             work.cancel()
             alive.cancel()
             await asyncio.gather(work, alive, return_exceptions=True)
-            self._rest.close()
             if self._recorder is not None:
                 self._recorder.close()
         _log.info("%s: stopped", self._venue.name)
@@ -135,6 +151,7 @@ class FeedHandler:
             self._want_snapshot,
             self._recorder,
             Pace(venue.connect_seconds),
+            sayings=self._sayings,
         )
         lifetime = feed.lifetime_seconds or venue.lifetime_seconds
         # Normal pages: it is in use for some seconds a day, and a host's hugepages are counted out.
@@ -160,71 +177,69 @@ class FeedHandler:
         return Books(self._config.book.symbols, Arena(self._config.feed_arena_mb(count) << 20, hugepages))
 
     def _want_snapshot(self, connection: Connection, symbol: int) -> None:
-        self._wanted.put_nowait((connection, symbol))
+        self._wanted.put_nowait((self._order[symbol], next(self._numbers), connection, symbol))
 
     async def _instruments(self) -> list[Instrument]:
-        """The configured symbols with the venue's decimals. UserError for one that the venue doesn't have."""
-        names = [symbol.instrument for symbol in self._feed.symbols]
-        scales: dict[str, Scale] = {}
-        attempt = 0
+        """The configured symbols with the venue's decimals, without those that the venue doesn't have.
+
+        UserError if it has none of them.
+        """
+        definitions = Definitions(self._venue, self._rest, [symbol.instrument for symbol in self._feed.symbols])
+        name, attempt = self._venue.name, 0
+        if self._rest.quota.closed:
+            _log.warning("%s: the venue refused this address; asking again in %.0f s", name, self._rest.quota.closed)
         while True:
             try:
-                for path in self._venue.instruments_paths(names):
-                    scales.update(await self._define(path))
+                await definitions.read()
                 break
             except (RestError, MalformedError) as error:
-                if isinstance(error, RestError) and error.status == 400:
-                    await self._name_unknown(names)
-                wait = max(backoff(attempt, 1.0), getattr(error, "retry_after", 0.0))
-                _log.warning("%s: can't read the instruments: %s; again in %.1f s", self._venue.name, error, wait)
+                wait = backoff(attempt, 1.0)
+                shown = max(wait, self._rest.quota.closed)
+                _log.warning("%s: can't read the instruments: %s; again in %.1f s", name, error, shown)
                 attempt += 1
                 await asyncio.sleep(wait)
-        for name in names:
-            if name not in scales:
-                raise UserError(f"{self._venue.name} has no instrument {name}; take it out of the [[feed]]'s symbols")
-        return [Instrument(symbol.id, symbol.instrument, *scales[symbol.instrument]) for symbol in self._feed.symbols]
-
-    async def _define(self, path: str) -> Mapping[str, Scale]:
-        return self._venue.instruments(await self._rest.get(path))
-
-    async def _name_unknown(self, names: list[str]) -> None:
-        """The venue refused a list without saying why, so halve it until one name is left."""
-        while len(names) > 1:
-            half = names[: len(names) // 2]
-            names = half if await self._refused(half) else names[len(names) // 2 :]
-        if await self._refused(names):
-            raise UserError(f"{self._venue.name} has no instrument {names[0]}; take it out of the [[feed]]'s symbols")
-
-    async def _refused(self, names: list[str]) -> bool:
-        try:
-            for path in self._venue.instruments_paths(names):
-                await self._define(path)
-        except RestError as error:
-            if error.status == 400:
-                return True
-            raise
-        return False
+        self._unknown = definitions.unknown
+        if not definitions.scales:
+            more = f" and {len(self._unknown) - 1} more" if len(self._unknown) > 1 else ""
+            raise UserError(
+                f"{name} has no instrument {self._unknown[0]}{more}: none of the [[feed]]'s symbols is there; mend them"
+            )
+        for unknown in self._unknown:
+            _log.error(
+                "%s has no instrument %s: the feed runs without it; take it out of the [[feed]]'s symbols",
+                name,
+                unknown,
+            )
+        return [
+            Instrument(symbol.id, symbol.instrument, *definitions.scales[symbol.instrument])
+            for symbol in self._feed.symbols
+            if symbol.instrument in definitions.scales
+        ]
 
     async def _fetch_snapshots(self) -> None:
-        """One at a time, spaced as the venue's budget allows; one that fails is tried again after the others."""
+        """One at a time, as the venue's budget allows; one that fails is tried again after the others."""
         failures = 0
         while True:
-            connection, symbol = await self._wanted.get()
+            order, _, connection, symbol = await self._wanted.get()
             if not connection.follower.awaits(symbol):
                 continue  # the connection was lost since, or an earlier answer did it
             name = connection.follower.instruments[symbol].name
-            wait = self._venue.snapshot_seconds
             try:
                 path = self._venue.snapshot_path(name)
-                connection.requested(symbol, path)
-                connection.snapshot(symbol, await self._rest.get(path))
+                connection.snapshot(symbol, await self._rest.get(path, partial(connection.requested, symbol, path)))
                 failures = 0
             except RestError as error:
-                wait = max(backoff(failures, wait), error.retry_after)
+                wait = backoff(failures, _SHORTEST_WAIT)
                 failures += 1
-                _log.warning("%s: no snapshot of %s: %s; again in %.1f s", self._venue.name, name, error, wait)
-                self._wanted.put_nowait((connection, symbol))
-            await asyncio.sleep(wait)
+                shown = max(wait, self._rest.quota.closed)
+                self._say(f"snapshot {error.status}", f"no snapshot of {name}: {error}; again in {shown:.1f} s")
+                self._wanted.put_nowait((order + len(self._order), next(self._numbers), connection, symbol))
+                await asyncio.sleep(wait)
+
+    def _say(self, cause: str, text: str) -> None:
+        line = self._sayings.line(cause, text, time.monotonic())
+        if line is not None:
+            _log.warning("%s: %s", self._venue.name, line)
 
     async def _watch(self, publisher: Publisher, total: int) -> None:
         """Judge how far behind the feed is, and report that and everything else."""
@@ -260,7 +275,7 @@ class FeedHandler:
         for followed in self._followed:
             followed.connection.restart(Reason.TOO_SLOW)
 
-    def _figures(self, lag: Lag, behind: int, total: int) -> dict[str, int | float | bool]:
+    def _figures(self, lag: Lag, behind: int, total: int) -> dict[str, int | float | bool | str]:
         connections = [followed.connection for followed in self._followed]
         counters: Counter[str] = Counter()
         for connection in connections:
@@ -268,10 +283,13 @@ class FeedHandler:
         return {
             "books": total,
             "live": sum(connection.follower.live for connection in connections),
+            "starting": self._progress.text if self._progress is not None else "",
             "behind": lag.behind,
             "behind_times": behind,
             "late_seconds": round(lag.late, 6),
             "late_seconds_worst": round(lag.worst, 6),
+            "unknown_symbols": len(self._unknown),
+            "rest_closed_seconds": round(self._rest.quota.closed, 1),
             "not_recorded": self._recorder.dropped if self._recorder is not None else 0,
             **counters,
         }
@@ -279,6 +297,8 @@ class FeedHandler:
     async def _tick(self, publisher: Publisher, total: int) -> None:
         """Do everything that depends on the clock."""
         live_before = -1
+        progress = self._progress = Progress(total, time.monotonic())
+        weight = 0.0 if self._venue.snapshots_in_band else self._venue.weight(self._venue.snapshot_path("X"))
         before = next_heartbeat = time.monotonic()
         while True:
             now = time.monotonic()
@@ -292,9 +312,12 @@ class FeedHandler:
             for followed in self._followed:
                 followed.tick(now, may_begin=not any(other.changing for other in self._followed))
             live = sum(followed.connection.follower.live for followed in self._followed)
+            line = progress.look(live, now, self._rest.quota.duration(weight, total - live))
+            if line is not None:
+                _log.info("%s: %s", self._venue.name, line)
             if live != live_before:
                 live_before = live
-                notify(f"STATUS={live} of {total} books live")
+                notify(f"STATUS={progress.text or f'{live} of {total} books live'}")
                 if live == total:
                     _log.info("%s: all %d books live", self._venue.name, total)
             await asyncio.sleep(_TICK_SECONDS)

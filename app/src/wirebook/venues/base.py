@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from wirebook.core.books.books import Books
 from wirebook.core.decode.scanner import Scanner
@@ -163,9 +163,40 @@ def scaled(text: str, decimals: int) -> int:
     return value
 
 
+MOST_DECIMALS: Final = 18
+"""More would leave no digit before the point in 63 bits."""
+
+
 def decimals_of(text: str) -> int:
-    """Significant decimals of a number's text: 2 for "0.01000000"."""
-    return len(text.partition(".")[2].rstrip("0"))
+    """Significant decimals of a number's text: 2 for "0.01000000". MalformedError where that can't be told: "1e-7"."""
+    match = _DECIMAL.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise MalformedError(f"{text!r} is not a decimal number")
+    return len((match[2] or "").rstrip("0"))
+
+
+_Entry = TypeVar("_Entry")
+
+
+def defined(entries: Iterable[_Entry], define: Callable[[_Entry], tuple[str, Scale]]) -> dict[str, Scale]:
+    """The scales that a list of definitions tells, by name. What `define` can't read is left out: it stops nobody else.
+
+    Raises MalformedError if it can read none at all.
+    """
+    scales: dict[str, Scale] = {}
+    failure: Exception | None = None
+    for entry in entries:
+        try:
+            name, scale = define(entry)
+            if not isinstance(name, str) or not all(0 <= decimals <= MOST_DECIMALS for decimals in scale):
+                raise MalformedError(f"{name!r} with the decimals {tuple(scale)}")
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            failure = error
+        else:
+            scales[name] = scale
+    if failure is not None and not scales:
+        raise MalformedError(f"no definition makes sense: {failure}") from failure
+    return scales
 
 
 @dataclass(slots=True)
@@ -269,8 +300,17 @@ class Venue(ABC):
     """Levels a side that the venue keeps us told of, where it doesn't delete those beyond: we do."""
     snapshot_levels: int | None = None
     """Levels a side that a REST snapshot has at most. A side with fewer is known whole."""
-    snapshot_seconds: float = 0.0
-    """Least time between two REST snapshots, so that the venue's request budget lasts."""
+    most_bytes: int = 4 << 20
+    """The largest message of the stream that can make sense."""
+    rest_limit: float = 60.0
+    """The weight of REST requests that the venue allows an address in `rest_seconds`."""
+    rest_seconds: float = 60.0
+    used_weight_header: str = ""
+    """The header in which the venue tells what it has counted in this minute; empty: it doesn't."""
+    forbidden_seconds: float = 60.0
+    """How long an address is shut out that the venue answers with status 403."""
+    names_per_request: int = 1 << 20
+    """Of how many instruments one REST request can bring the definitions."""
     connect_seconds: float
     """Least time between two connection attempts."""
     send_seconds: float
@@ -301,6 +341,10 @@ class Venue(ABC):
     def resubscriptions(self, name: str) -> list[bytes]:
         """The messages after which the venue sends the instrument's snapshot anew, where snapshots are in band."""
         raise LookupError(f"{self.name} sends no snapshot of {name} in the stream")
+
+    def weight(self, path: str) -> float:  # noqa: ARG002
+        """What the venue counts a REST request as."""
+        return 1.0
 
     @abstractmethod
     def instruments_paths(self, names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ pu must be the previous one's u. A snapshot that ends where an event does is con
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 import orjson
@@ -32,6 +32,7 @@ from wirebook.venues.base import (
     Unknown,
     Venue,
     decimals_of,
+    defined,
 )
 from wirebook.venues.fields import chunks, cut, json_object, levels, mapping, milliseconds, number, text
 
@@ -48,12 +49,16 @@ class _Binance(Venue):
     snapshot_levels = 1000
     lifetime_seconds = 23.5 * 3600
     """The venue cuts a connection after 24 hours."""
+    used_weight_header = "x-mbx-used-weight-1m"
 
     _api: str
     """REST path of the market."""
     _has_previous: bool
     """Each depth event names the last id of the one before it."""
     _streams_per_message = 200
+    _weights: ClassVar[Mapping[int, float]]
+    """Of a depth request, by the most levels that it may ask for at that price."""
+    _definitions_weight: float
 
     def connect_path(self) -> str:
         """Appended to the WebSocket base URL: the combined stream, whose messages say which stream they are of."""
@@ -75,13 +80,20 @@ class _Binance(Venue):
         three decimals beyond stepSize's at most.
         """
         try:
-            return {entry["symbol"]: _scale(entry) for entry in orjson.loads(body)["symbols"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return defined(orjson.loads(body)["symbols"], lambda entry: (entry["symbol"], _scale(entry)))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an exchangeInfo answer: {cut(body)}") from error
 
     def snapshot_path(self, name: str) -> str:
         """REST path of an instrument's book."""
         return f"{self._api}/depth?symbol={quote(name)}&limit={self.snapshot_levels}"
+
+    def weight(self, path: str) -> float:
+        """As the venue documents it for each request."""
+        if "/depth?" not in path:
+            return self._definitions_weight
+        asked = int(path.rpartition("limit=")[2])
+        return next((weight for most, weight in self._weights.items() if asked <= most), max(self._weights.values()))
 
     def scanner(self, instruments: Sequence[Instrument]) -> BinanceScanner:
         """The fast decoder of `depthUpdate`."""
@@ -130,18 +142,20 @@ class BinanceSpot(_Binance):
     rule = Ranges()
     send_seconds = 0.25
     """Five messages a second are allowed, the pongs among them."""
-    snapshot_seconds = 0.5
-    """A snapshot of 1,000 levels has weight 50 of the 6,000 a minute that an address may use."""
+    rest_limit = 6000.0
+    """A snapshot of 1,000 levels has weight 50."""
 
     _api = "/api/v3"
     _has_previous = False
-    _names_per_request = 100
+    _weights: ClassVar[Mapping[int, float]] = {100: 5.0, 500: 25.0, 1000: 50.0, 5000: 250.0}
+    _definitions_weight = 20.0
+    names_per_request = 100
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
         """Requests of exchangeInfo, a hundred instruments each so that the URL stays short."""
         return [
             f"{self._api}/exchangeInfo?symbols={quote(orjson.dumps(list(chunk)).decode())}"
-            for chunk in chunks(names, self._names_per_request)
+            for chunk in chunks(names, self.names_per_request)
         ]
 
 
@@ -151,10 +165,12 @@ class BinanceFutures(_Binance):
     rule = Links()
     send_seconds = 0.125
     """Ten messages a second are allowed, the pongs among them."""
-    snapshot_seconds = 1.0
-    """A snapshot of 1,000 levels has weight 20 of the 2,400 a minute that an address may use."""
+    rest_limit = 2400.0
+    """A snapshot of 1,000 levels has weight 20."""
 
     _has_previous = True
+    _weights: ClassVar[Mapping[int, float]] = {50: 2.0, 100: 5.0, 500: 10.0, 1000: 20.0}
+    _definitions_weight = 1.0
 
     def __init__(self, name: str, number: int, websocket: str, rest: str, api: str) -> None:
         self.name = name

@@ -27,9 +27,11 @@ from wirebook.venues.base import (
     Unknown,
     Venue,
     decimals_of,
+    defined,
 )
 from wirebook.venues.fields import array, chunks, cut, json_object, levels, mapping, milliseconds, number, text
 
+_FEW = 20
 _NO_SUCH_SYMBOL = 10001
 """`retCode` of a request whose parameters make no sense; an unknown symbol is the one that can occur here."""
 
@@ -44,6 +46,10 @@ class Bybit(Venue):
     rule = Steps()
     connect_seconds = 1.0
     """500 attempts in five minutes are allowed."""
+    rest_limit = 600.0
+    rest_seconds = 5.0
+    forbidden_seconds = 600.0
+    """An address that asked for more is shut out for ten minutes."""
     send_seconds = 0.1
     lifetime_seconds = 0.0
     ping = b'{"op":"ping"}'
@@ -74,8 +80,11 @@ class Bybit(Venue):
         return [self._request("unsubscribe", [name]), self._request("subscribe", [name])]
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
-        """A request for each instrument: the list of all of them comes in pages."""
-        return [f"/v5/market/instruments-info?category={self._category}&symbol={quote(name)}" for name in names]
+        """A request for each instrument if they are few, else one for all: 1,000 are more than there are."""
+        path = f"/v5/market/instruments-info?category={self._category}"
+        if len(names) > _FEW:
+            return [f"{path}&limit=1000"]
+        return [f"{path}&symbol={quote(name)}" for name in names]
 
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
         """Decimals from tickSize and from qtyStep, which spot calls basePrecision."""
@@ -83,8 +92,8 @@ class Bybit(Venue):
             answer = orjson.loads(body)
             if answer["retCode"] == _NO_SUCH_SYMBOL:
                 return {}
-            return {entry["symbol"]: _scale(entry) for entry in answer["result"]["list"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return defined(answer["result"]["list"], lambda entry: (entry["symbol"], _scale(entry)))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an instruments-info answer: {cut(body)}") from error
 
     def scanner(self, instruments: Sequence[Instrument]) -> BybitScanner:

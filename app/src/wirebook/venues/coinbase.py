@@ -29,6 +29,7 @@ from wirebook.venues.base import (
     Unknown,
     Venue,
     decimals_of,
+    defined,
 )
 from wirebook.venues.fields import array, chunks, cut, json_object, mapping, number, rfc3339, text
 
@@ -40,12 +41,16 @@ class Coinbase(Venue):
     number = 8
     websocket = "wss://advanced-trade-ws.coinbase.com"
     rest = "https://api.coinbase.com"
-    streams_per_connection = 20
+    streams_per_connection = 16
     """The venue would take more; but a gap costs every book of a connection, and a snapshot has megabytes."""
     snapshots_in_band = True
     rule = Rule()
-    connect_seconds = 1.0
+    connect_seconds = 0.2
     """Eight attempts a second are allowed."""
+    rest_limit = 10.0
+    rest_seconds = 1.0
+    most_bytes = 32 << 20
+    """A whole book has megabytes."""
     send_seconds = 0.25
     """Eight messages a second are allowed."""
     resync_seconds = 30.0
@@ -54,7 +59,7 @@ class Coinbase(Venue):
     """A heartbeat comes every second; without that channel, the venue closes quiet connections."""
 
     _names_per_message = 20
-    _names_per_request = 100
+    names_per_request = 100
 
     def connect_path(self) -> str:
         """Appended to the WebSocket base URL."""
@@ -73,17 +78,14 @@ class Coinbase(Venue):
         """Requests of the products, a hundred each so that the URL stays short."""
         return [
             f"/api/v3/brokerage/market/products?{urlencode([('product_ids', name) for name in chunk])}"
-            for chunk in chunks(names, self._names_per_request)
+            for chunk in chunks(names, self.names_per_request)
         ]
 
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
         """Decimals from price_increment and base_increment."""
         try:
-            return {
-                entry["product_id"]: Scale(decimals_of(entry["price_increment"]), decimals_of(entry["base_increment"]))
-                for entry in orjson.loads(body)["products"]
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return defined(orjson.loads(body)["products"], _definition)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about products: {cut(body)}") from error
 
     def decode(self, raw: bytes) -> Message:
@@ -107,6 +109,10 @@ def _message(message: dict[str, Any]) -> Message:
     if channel in ("subscriptions", "heartbeats"):
         return Several(sequence, [Ignored()])
     return Several(sequence, [Unknown(channel)])
+
+
+def _definition(entry: dict[str, Any]) -> tuple[str, Scale]:
+    return entry["product_id"], Scale(decimals_of(entry["price_increment"]), decimals_of(entry["base_increment"]))
 
 
 def _book(event: dict[str, Any], sequence: int, exchange_ns: int) -> Part:

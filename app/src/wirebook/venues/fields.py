@@ -88,6 +88,8 @@ def chunks(names: Sequence[str], size: int) -> list[Sequence[str]]:
 
 
 def cut(value: object) -> str:
-    """A value for a log line: its beginning, if it is long."""
-    shown = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return shown if len(shown) <= 200 else shown[:200] + "…"
+    """A value for a log line: its beginning, if it is long. It can't break the line, nor paint the terminal."""
+    shown = value[:1000].decode(errors="replace") if isinstance(value, bytes) else str(value)
+    whole = len(shown) <= 200
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown[:200])
+    return shown if whole else shown + "…"

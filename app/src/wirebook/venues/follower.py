@@ -123,6 +123,8 @@ class BookFollower(ChainFollower):
         self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
         self._renewed: list[_Track] = []
         """Those whose next snapshot is there."""
+        self._buffered = 0
+        """Events that were kept for a snapshot."""
         self._unreadable = 0
         """Messages since the last look."""
         self._next: int | None = None
@@ -130,8 +132,8 @@ class BookFollower(ChainFollower):
 
     @property
     def usable(self) -> int:
-        """How many events and snapshots of books could be used until now."""
-        return self.updates + self._counters.snapshots
+        """How many events and snapshots of books could be used until now, or are kept for a snapshot to come."""
+        return self.updates + self._counters.snapshots + self._buffered
 
     @property
     def counters(self) -> Counters:
@@ -360,6 +362,7 @@ class BookFollower(ChainFollower):
             if len(track.buffer) >= _MOST_BUFFERED:
                 track.buffer.clear()
             track.buffer.append((event.raw, event.receive_ns))
+            self._buffered += 1
         return False
 
     def _depth(self, message: Depth, raw: bytes, receive_ns: int) -> None:

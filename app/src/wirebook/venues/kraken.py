@@ -30,6 +30,7 @@ from wirebook.venues.base import (
     Subscribed,
     Unknown,
     Venue,
+    defined,
 )
 from wirebook.venues.checksum import TextBook, digits_crc32
 from wirebook.venues.fields import array, chunks, cut, mapping, rfc3339, text
@@ -53,6 +54,9 @@ class Kraken(Venue):
     truncate = 1000
     connect_seconds = 5.0
     """Some 150 attempts in ten minutes are allowed."""
+    rest_limit = 15.0
+    rest_seconds = 15.0
+    """About one request a second."""
     send_seconds = 0.25
     lifetime_seconds = 3600.0
     """Not the venue's limit: a new connection's snapshots end what a lost deep level may have left behind."""
@@ -83,12 +87,8 @@ class Kraken(Venue):
         """Decimals from pair_decimals and lot_decimals."""
         try:
             pairs = orjson.loads(body)["result"].values()
-            return {
-                _modern(pair["wsname"]): Scale(int(pair["pair_decimals"]), int(pair["lot_decimals"]))
-                for pair in pairs
-                if "wsname" in pair
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return defined([pair for pair in pairs if "wsname" in pair], _definition)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an AssetPairs answer: {cut(body)}") from error
 
     def checksum(self, book: TextBook) -> int:
@@ -155,6 +155,10 @@ def _integer(value: object) -> int:
     if not isinstance(value, str) or not (value.isascii() and value.isdigit() and len(value) <= 18):
         raise MalformedError(f"{cut(value)} is not an unsigned integer")
     return int(value)
+
+
+def _definition(pair: dict[str, Any]) -> tuple[str, Scale]:
+    return _modern(pair["wsname"]), Scale(int(pair["pair_decimals"]), int(pair["lot_decimals"]))
 
 
 def _modern(name: str) -> str:

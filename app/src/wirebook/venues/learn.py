@@ -35,20 +35,17 @@ def learn(venue: Venue, path: Path) -> Learned:
         if traffic.mark_of(raw) is not None:
             continue
         try:
-            said = parts(venue.decode(raw))
+            for part in parts(venue.decode(raw)):
+                if not isinstance(part, (Depth, Snapshot)):
+                    continue
+                needed = [(decimals_of(price), decimals_of(quantity)) for price, quantity in (*part.bids, *part.asks)]
+                if isinstance(part, Snapshot):
+                    snapshots.setdefault(part.instrument, part)
+                held = decimals.get(part.instrument, [0, 0])
+                decimals[part.instrument] = [max(each) for each in zip(held, *needed, strict=True)]
         except ValueError as error:
             first_error, first_line = first_error or error, first_line or number
             unreadable += 1
-            continue
-        for part in said:
-            if not isinstance(part, (Depth, Snapshot)):
-                continue
-            if isinstance(part, Snapshot):
-                snapshots.setdefault(part.instrument, part)
-            most = decimals.setdefault(part.instrument, [0, 0])
-            for price, quantity in (*part.bids, *part.asks):
-                most[0] = max(most[0], decimals_of(price))
-                most[1] = max(most[1], decimals_of(quantity))
     names = [name for name in decimals if name is not None]
     if not names and first_error is not None:
         raise UserError(f"{path}, line {first_line}: {first_error}; is this a capture of {venue.name}?")

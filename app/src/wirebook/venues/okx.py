@@ -32,10 +32,12 @@ from wirebook.venues.base import (
     Unknown,
     Venue,
     decimals_of,
+    defined,
 )
 from wirebook.venues.checksum import TextBook, interleaved_crc32
 from wirebook.venues.fields import array, chunks, cut, json_object, levels, mapping, milliseconds, number, text
 
+_FEW = 20
 _NO_SUCH_INSTRUMENT = "51001"
 _CHECKED_LEVELS = 25
 
@@ -50,8 +52,10 @@ class Okx(Venue):
     streams_per_connection = 100
     snapshots_in_band = True
     rule = Identity()
-    connect_seconds = 1.0
+    connect_seconds = 0.5
     """Three attempts a second are allowed."""
+    rest_limit = 20.0
+    rest_seconds = 2.0
     send_seconds = 0.25
     resync_seconds = 30.0
     """480 subscriptions and unsubscriptions an hour are allowed on a connection."""
@@ -60,8 +64,9 @@ class Okx(Venue):
     ping_seconds = 20.0
     """The venue closes a connection on which it heard nothing for 30 s."""
     silence_seconds = 45.0
-    book_seconds = 75.0  # a book without a change is repeated, empty, after about 60 s
     """A pong comes for every ping."""
+    book_seconds = 75.0
+    """A book without a change is repeated, empty, after about 60 s."""
 
     _names_per_message = 50
 
@@ -78,8 +83,13 @@ class Okx(Venue):
         return [_request("unsubscribe", [name]), _request("subscribe", [name])]
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:
-        """A request for each instrument."""
-        return [f"/api/v5/public/instruments?instType={_type(name)}&instId={quote(name)}" for name in names]
+        """A request for each instrument if they are few, else one for all of a type; options only come one by one."""
+        path = "/api/v5/public/instruments"
+        kinds = {name: _type(name) for name in names}
+        whole = {kind for kind in kinds.values() if kind != "OPTION"} if len(names) > _FEW else set()
+        return [f"{path}?instType={kind}" for kind in sorted(whole)] + [
+            f"{path}?instType={kind}&instId={quote(name)}" for name, kind in kinds.items() if kind not in whole
+        ]
 
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
         """Decimals from tickSz and lotSz."""
@@ -87,11 +97,8 @@ class Okx(Venue):
             answer = orjson.loads(body)
             if answer["code"] == _NO_SUCH_INSTRUMENT:
                 return {}
-            return {
-                entry["instId"]: Scale(decimals_of(entry["tickSz"]), decimals_of(entry["lotSz"]))
-                for entry in answer["data"]
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return defined(answer["data"], _definition)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about instruments: {cut(body)}") from error
 
     def scanner(self, instruments: Sequence[Instrument]) -> OkxScanner:
@@ -141,6 +148,10 @@ def _book(name: str, whole: bool, data: dict[str, Any]) -> Part:
         return Snapshot(name, last, exchange_ns, bids, asks, checksum or None)
     previous = number(data["prevSeqId"]) if "seqId" in data else None
     return Depth(name, last, last, previous, exchange_ns, bids, asks, checksum or None)
+
+
+def _definition(entry: dict[str, Any]) -> tuple[str, Scale]:
+    return entry["instId"], Scale(decimals_of(entry["tickSz"]), decimals_of(entry["lotSz"]))
 
 
 def _request(op: str, names: Sequence[str]) -> bytes:
