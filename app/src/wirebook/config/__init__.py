@@ -97,9 +97,9 @@ def _feed_faults(entry: Mapping[str, Any], number: int) -> Iterator[tuple[Place,
     symbols = entry.get("symbols")
     listed = isinstance(symbols, list) and all(isinstance(symbol, dict) for symbol in symbols)
     # Of symbols that are judged one by one, only whether there is any is left to say.
-    table = {**entry, "symbols": tuple(symbols)} if listed and symbols is not None else entry
+    table = {**entry, "symbols": tuple(symbols)} if listed and symbols else entry
     yield from ((("feed", number, key), sentence) for key, sentence in fields.faults(Feed, table, where))
-    for place, symbol in enumerate(symbols if listed and symbols is not None else []):
+    for place, symbol in enumerate(symbols if listed and symbols else []):
         for key, sentence in fields.faults(Symbol, symbol, f"{where}.symbols[{place}]"):
             yield ("feed", number, "symbols", place, key), sentence
 
