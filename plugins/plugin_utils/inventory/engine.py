@@ -65,7 +65,7 @@ def _symbol(symbol: Any) -> Any:
 
 def faults(node: Node) -> Iterator[tuple[Path, str]]:
     """Yield what the engine would refuse: where the inventory says it, and a sentence."""
-    for place, said in config.faults(document(node)):
+    for place, said in _judged(node):
         path, told = variable_of(node, place), dotted(place)
         sentence = said.removeprefix(f"{told} = ").replace("feed[", f"{_FEEDS}[") + "."
         if said.startswith(f"{told} = ") and "must be a table" in said:
@@ -100,7 +100,13 @@ def variable_of(node: Node, place: tuple[str | int, ...]) -> Path:
     return (_SETTINGS, *place)
 
 
+def _judged(node: Node) -> list[tuple[Path, str]]:
+    """Return the engine's own faults, looked for once."""
+    if node.engine is None:
+        node.engine = list(config.faults(document(node)))
+    return node.engine
+
+
 def built(node: Node) -> config.Config | None:
     """Return what the engine will read; None where it would refuse it."""
-    table = document(node)
-    return None if any(True for _ in config.faults(table)) else config.parse(table)
+    return None if _judged(node) else config.parse(document(node))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -21,7 +22,7 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 from ansible.vars.manager import VariableManager
 
-from .files import Written
+from .files import FOLDERS, Written
 from .places import Mistake, Path, Place, at, dotted, origin, within
 
 # The plays are for these hosts (playbooks/*.yml).
@@ -48,6 +49,8 @@ class Node:
     files: tuple[Mapping[str, Place], ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    # What the engine would refuse of its file, once somebody asked.
+    engine: list[tuple[Path, str]] | None = None
     # Variables that only a play can fill in.
     untold: set[str] = field(default_factory=set)
 
@@ -128,17 +131,25 @@ class Fleet:
             raise UnreadableError(str(error)) from error
         order = [*(group.name for group in sort_groups(host.get_groups())), name]
         place = self.written.hosts.get(name, Place(str(raw.get("inventory_file") or "")))
-        return Node(name, raw, place, tuple(self._lines(order, name)))
+        return Node(name, raw, place, tuple(self._lines(order)))
 
-    def _lines(self, order: list[str], host: str) -> Iterator[dict[str, Place]]:
+    def _lines(self, order: list[str]) -> Iterator[dict[str, Place]]:
         """Yield the lines of the files of groups and host, in the order in which they replace each other."""
-        for name in order:
-            folder = "host_vars" if name == host and name == order[-1] else "group_vars"
-            for file, lines in self.written.variables.items():
-                parts = File(file).parts
-                below = parts[parts.index(folder) + 1 :] if folder in parts else ()
-                if below and below[0].removesuffix(File(file).suffix if len(below) == 1 else "") == name:
-                    yield {key: Place(file, line) for key, line in lines.items()}
+        for place, name in enumerate(order):
+            folder = "host_vars" if place == len(order) - 1 else "group_vars"
+            for file in self._files.get((folder, name), ()):
+                yield {key: Place(file, line) for key, line in self.written.variables[file].items()}
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, str], list[str]]:
+        """The files of variables, by folder and the host or group that they are for: NAME, NAME.yml or NAME/….yml."""
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for file in self.written.variables:
+            path = File(file)
+            folder = next(part for part in reversed(path.parts) if part in FOLDERS)
+            below = path.parts[len(path.parts) - path.parts[::-1].index(folder) :]
+            found[folder, below[0].removesuffix(path.suffix if len(below) == 1 else "")].append(file)
+        return found
 
     def fill_in(self, node: Node, variables: set[str]) -> None:
         """Fill in the templates of a host's variables, and refuse those that can't be."""

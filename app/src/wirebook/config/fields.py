@@ -114,9 +114,19 @@ def venues() -> tuple[str, ...]:
     return names()
 
 
+_HINTS: dict[type[Any], dict[str, Any]] = {}
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields, worked out once: an inventory of many hosts asks thousands of times."""
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls)
+    return _HINTS[cls]
+
+
 def faults(cls: type[Any], table: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
     """Each key of a TOML table that breaks a rule of the dataclass `cls`, with the sentence that says so."""
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     for key in table:
         if key not in hints:
             yield key, unknown(key, where + ".", hints)
@@ -133,7 +143,7 @@ def build(cls: type[_T], table: Mapping[str, Any], where: str) -> _T:
     """An instance of the dataclass `cls` from a TOML table, every value checked against its field's rule."""
     for _, sentence in faults(cls, table, where):
         raise UserError(sentence)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     return cls(**{name: _as_a(value, hints[name]) for name, value in table.items()})
 
 

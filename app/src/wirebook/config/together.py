@@ -47,7 +47,8 @@ def _feeds(config: Config) -> Iterator[tuple[Place, str]]:
         if feed.venue in venues:
             yield (
                 ("feed", number, "venue"),
-                f"{where}.venue = {show(feed.venue)} is also {venues[feed.venue]}'s; a venue has one feed, so put the symbols of both into it",
+                f"{where}.venue = {show(feed.venue)} is also {venues[feed.venue]}'s;"
+                " a venue has one feed, so put the symbols of both into it",
             )
         if feed.stream in streams:
             yield (
