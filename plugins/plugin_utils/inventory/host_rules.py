@@ -62,17 +62,22 @@ def faults(
     yield from _cpu_lists(node)
     services = list(_services(node))
     yield from services
-    yield from _nics(node, shared)
+    nics = list(_nics(node, shared))
+    yield from nics
     yield from _sysctls(node)
     yield from _parameters(node)
     yield from _clock(node)
     yield from _engine_code(node)
-    yield from _lines(node, facts)
     yield from _other(node)
-    yield from ((path, sentence) for path, sentence in engine.faults(node))
+    transport = [*_lines(node, facts), *engine.faults(node)]
+    yield from transport
+    if any(path[0] == "topology_isolated_cpus" for path in refused):
+        return
+    told = {path[:2] for path, _ in nics}
     for path, sentence in _model(node, facts):
-        # The reader of a service that is mistyped.
-        if not (services and "isn't in topology_services" in sentence):
+        # What follows from what was told: a service, a line or an address that is mistyped isn't found elsewhere.
+        follows = (services and "isn't in topology_services" in sentence) or (transport and "no line of" in sentence)
+        if not follows and path[:2] not in told:
             yield path, sentence
 
 

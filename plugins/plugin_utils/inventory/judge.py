@@ -62,7 +62,7 @@ def judge(inventory: File) -> Verdict:
         *_groups(fleet, inventory, mistyped),
     ]
     facts = saved.load_all(inventory)
-    found += [mistake for mistake in facts.mistakes if mistake.what in fleet.hosts or not mistake.host]
+    found += facts.mistakes
     found += saved.unused(inventory, fleet.hosts)
     for node in nodes:
         fleet.fill_in(node, set(options()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.wirebook.node.plugins.module_utils.topology.host import read_host
+from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory import report
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.judge import judge
+from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.machine import complete
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.specs import SET_BY_ROLES
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
 
@@ -151,6 +155,7 @@ def test_hosts_that_share_no_network_share_no_numbers(copy: Path) -> None:
         text + "feed_engine_host_settings: {transport: {group: 239.193.0.1, snapshot_group: 239.193.0.2, "
         "group_b: 239.193.0.3, snapshot_group_b: 239.193.0.4}}\n"
     )
+    (copy / "facts/colo3.yml").unlink()
     (copy / "host_vars/colo3.yml").write_text(
         text + 'topology_data_nics: [{name: enp59s0f0, pci: "0000:3b:00.0"}]\n'
         "feed_engine_host_settings: {transport: {interface: lo, interface_b: lo}}\n"
@@ -161,6 +166,7 @@ def test_hosts_that_share_no_network_share_no_numbers(copy: Path) -> None:
 def test_one_host_alone_needs_no_stream(copy: Path) -> None:
     for name in ("colo2", "colo3"):
         (copy / f"host_vars/{name}.yml").unlink()
+        (copy / f"facts/{name}.yml").unlink()
         change(copy / "hosts.yml", f"        {name}:", f"        # {name}:")
     change(copy / "host_vars/colo1.yml", "    stream: 1\n", "")
     assert told(copy) == []
@@ -241,3 +247,64 @@ def test_what_roles_hand_each_other_is_known() -> None:
         for task in yaml.safe_load(path.read_text()) or []:
             facts |= set(task.get("ansible.builtin.set_fact", {}))
     assert {name for name in facts if not name.startswith("__")} == SET_BY_ROLES
+
+
+def test_a_host_is_drawn_from_its_saved_facts(
+    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
+) -> None:
+    """It need not be reachable, nor be there."""
+    done = command("plan", "mine", "--host", "colo1")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "colo1: Debian 13, Linux 6.12"
+    assert "| [4]          isolated: book on 4                              |" in lines
+    assert lines[-1] == "drawn from mine/facts/colo1.yml: `make facts HOST=colo1` reads the host anew"
+
+
+def test_a_fleet_is_drawn_and_whose_facts_are_missing_is_told(
+    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
+) -> None:
+    everything = command("plan", "mine", "--host", "all")
+    assert everything.returncode == 0
+    assert [line for line in everything.stdout.splitlines() if line.startswith("colo")] == [
+        f"colo{number}: Debian 13, Linux 6.12" for number in (1, 2, 3)
+    ]
+    (copy / "facts/colo2.yml").unlink()
+    done = command("plan", "mine", "--host", "all")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Of colo2 no facts are saved: make facts HOST=colo2 saves them, or write mine/facts/colo2.yml by hand.\n"
+    )
+    # The Makefile asks the host then.
+    assert command("plan", "mine", "--host", "colo2").returncode == 3
+    assert "make plan HOST=... with one of: colo1 colo2 colo3 all" in command("plan", "mine", "--host", "colo9").stderr
+
+
+def test_a_plan_is_refused_like_a_deploy(command: Callable[..., subprocess.CompletedProcess[str]], copy: Path) -> None:
+    change(copy / "facts/colo2.yml", "cpus: 8-15", "cpus: 8-11")
+    done = command("plan", "mine", "--host", "colo1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("mine/group_vars/nodes.yml:10: topology_isolated_cpus: CPU 12-15 isn't on the host")
+
+
+def test_remote_hands_get_one_file_that_needs_python_alone(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """What it prints is what a play reads, and a plan can be drawn from it."""
+    assert command("script", "wirebook-facts").returncode == 0
+    bare = {"PATH": "/usr/bin:/bin"}
+    printed = subprocess.run(
+        [sys.executable, "-I", tmp_path / "wirebook-facts"], capture_output=True, text=True, check=True, env=bare
+    ).stdout
+    facts = json.loads(printed)
+    here = json.loads(json.dumps(read_host()))
+    assert set(facts) == set(here)
+    assert facts["nodes"] == here["nodes"]
+    Host.from_facts(complete(facts))
+
+
+def test_facts_of_a_running_host_are_taken_as_they_are(copy: Path) -> None:
+    facts = read_host()
+    assert complete(facts) == {**facts, "siblings": facts["siblings"]}
+    (copy / "facts/colo1.yml").write_text(yaml.safe_dump(facts))
+    assert not [line for line in told(copy) if line.startswith("facts/")]
