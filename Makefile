@@ -38,13 +38,20 @@ endef
 # Judges the whole inventory, and HOST's name, before any host is asked: what is wrong is told with file and line.
 JUDGE = tools/inventory check $(INVENTORY) --target $@
 
-.PHONY: check plan facts facts-script deploy verify jitter rollout rollback undo
+.PHONY: check plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
 check: .venv/.requirements-controller collection ## judge the whole inventory, every mistake with its file and line; asks no host
 	@$(JUDGE) && echo "$(INVENTORY): nothing is wrong"
 
 # From the facts that are saved beside the inventory; without any the host is asked.
 plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST (or all) as a deploy would make it, or refuse the inventory; changes nothing
 	@tools/inventory plan $(INVENTORY) --host '$(HOST)' || { status=$$?; [ $$status -eq 3 ] || exit $$status; $(PLAY) playbooks/plan.yml --limit $(HOST); }
+
+inventory: .venv/.requirements-controller collection ## tell what HOST gets, each value with the file and line that set it
+	@tools/inventory show $(INVENTORY) --host '$(HOST)'
+
+# FROM=COMMIT and TO=COMMIT; without TO the inventory as it lies here.
+diff: .venv/.requirements-controller collection ## tell which hosts a change of INVENTORY changes, what reboots and what restarts (FROM=HEAD TO=...)
+	@tools/inventory diff $(INVENTORY) $(or $(FROM),HEAD) $(TO)
 
 facts: .venv/.requirements-controller collection .cache/packages-controller ## save what HOST (or all) is beside the inventory, for plans without it; read only
 	$(if $(filter all,$(HOST)),,$(need_host))
