@@ -88,12 +88,15 @@ _ABSENT = object()
 
 
 def _differences(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield where two values differ, as deep as both are tables."""
+    """Yield where two values differ, as deep as both are tables, or lists of one length."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys([*before, *after]):
             yield from _differences(
                 before.get(key, _ABSENT), after.get(key, _ABSENT), f"{name}.{key}" if name else str(key)
             )
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (was, will) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(was, will, f"{name}[{place}]")
     elif before != after:
         yield name, before, after
 
@@ -103,7 +106,7 @@ def _shown(value: Any) -> str:
 
 
 def _effect(name: str) -> str:
-    variable = name.partition(".")[0]
+    variable = name.partition(".")[0].partition("[")[0]
     if variable in _LATER:
         return NOTHING
     fitting = [prefix for prefix in _BY_PREFIX if variable.startswith(prefix)]
