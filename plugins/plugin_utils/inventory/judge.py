@@ -137,8 +137,7 @@ def _left_out(fleet: Fleet) -> Iterator[Mistake]:
             and (option.role != "twin" or node.name in twins)
             and not any(nearest(other, [name], SURELY) for other in node.raw)
         ]
-        meaning = str(option.spec["description"]).rstrip(".")
-        sentence = f"it has no {name} ({meaning[0].lower()}{meaning[1:]}): add it."
+        sentence = f"it has no {name}, which every host needs: add it."
         if lacking and len(lacking) == len(fleet.nodes) > 1 and NODES in fleet.written.groups:
             yield Mistake(fleet.written.groups[NODES], f"group {NODES}", sentence)
         else:
