@@ -35,14 +35,34 @@ case " $$hosts " in \
 esac
 endef
 
-.PHONY: plan deploy verify jitter rollout rollback undo
-plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST as a deploy would make it, or refuse its inventory; changes nothing
-	$(need_host)
-	@$(PLAY) playbooks/plan.yml --limit $(HOST)
+# Judges the whole inventory, and HOST's name, before any host is asked: what is wrong is told with file and line.
+JUDGE = tools/inventory check $(INVENTORY) --target $@
+
+.PHONY: check plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
+check: .venv/.requirements-controller collection ## judge the whole inventory, every mistake with its file and line; asks no host
+	@$(JUDGE) && echo "$(INVENTORY): nothing is wrong"
+
+# From the facts that are saved beside the inventory; without any the host is asked.
+plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST (or all) as a deploy would make it, or refuse the inventory; changes nothing
+	@tools/inventory plan $(INVENTORY) --host '$(HOST)' || { status=$$?; [ $$status -eq 3 ] || exit $$status; $(PLAY) playbooks/plan.yml --limit $(HOST); }
+
+inventory: .venv/.requirements-controller collection ## tell what HOST gets, each value with the file and line that set it
+	@tools/inventory show $(INVENTORY) --host '$(HOST)'
+
+# FROM=COMMIT and TO=COMMIT; without TO the inventory as it lies here.
+diff: .venv/.requirements-controller collection ## tell which hosts a change of INVENTORY changes, what reboots and what restarts (FROM=HEAD TO=...)
+	@tools/inventory diff $(INVENTORY) $(or $(FROM),HEAD) $(TO)
+
+facts: .venv/.requirements-controller collection .cache/packages-controller ## save what HOST (or all) is beside the inventory, for plans without it; read only
+	$(if $(filter all,$(HOST)),,$(need_host))
+	@$(PLAY) playbooks/facts.yml --limit $(HOST)
+
+facts-script: .venv/.requirements-controller collection ## the same as one file for remote hands, who need Python and nothing else: .cache/wirebook-facts
+	@tools/inventory script .cache/wirebook-facts
 
 # TAGS="ROLE ..." runs these roles only.
 deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (starts the twin if need be)
-	$(need_host)
+	@$(JUDGE) --host '$(HOST)'
 	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
 	@$(PLAY) playbooks/deploy.yml --limit $(HOST) $(if $(TAGS),--tags '$(subst $() ,$(,),$(strip $(TAGS)))')
 
@@ -56,6 +76,7 @@ jitter: .venv/.requirements-controller collection ## measure HOST's isolated CPU
 	@$(PLAY) playbooks/jitter.yml --limit $(HOST) --extra-vars 'jitter_seconds=$(or $(SECONDS),60) jitter_cpus="$(CPUS)" jitter_stop="$(STOP)"'
 
 rollout: .venv/.requirements-controller collection .cache/packages-controller ## deploy to all hosts of INVENTORY: one canary, a quarter, the rest; stops at the first failure
+	@$(JUDGE)
 	@$(PLAY) playbooks/rollout.yml
 
 rollback: .venv/.requirements-controller collection ## run the engine's previous release on HOST, code and configuration
@@ -120,8 +141,8 @@ NODE := ansible_collections.wirebook.node
 
 .PHONY: lint unit integration clients fuzz mutants molecule twin twin-full test
 lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
-	@echo "yamllint, ansible-lint, ansible-inventory" && yamllint --strict . && ansible-lint -q
-	@ansible-inventory -i inventory/example --list >/dev/null
+	@echo "yamllint, ansible-lint, the inventories" && yamllint --strict . && ansible-lint -q
+	@for inventory in inventory/*; do tools/inventory check "$$inventory"; done
 	@echo "ruff, mypy, cython-lint" && ruff check --quiet . $(PYTHON_SCRIPTS)
 	@cd app && mypy --no-error-summary
 	@$(MYPY) --disallow-any-unimported --package $(NODE).plugins --package $(NODE).tests.unit

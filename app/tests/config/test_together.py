@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wirebook.config import Config, parse
+from wirebook.config import Config, faults, parse
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
 from wirebook.core.wire.records import Batch, Kind
@@ -60,3 +60,37 @@ def test_a_feeds_memory_holds_its_symbols_at_their_deepest(count: int) -> None:
 def test_a_feed_takes_no_more_memory_than_the_node_gives_a_process() -> None:
     assert parse({"memory": {"arena_mb": 100}}).feed_arena_mb(500) == 100
     assert Config().feed_arena_mb(1) < Config().feed_arena_mb(20) < Config().memory.arena_mb
+
+
+def test_all_faults_are_told_at_once_each_with_its_place() -> None:
+    table = {
+        "nodes": {},
+        "transport": {"port": 0, "interfase": "lo", "group_b": "239.1.1.1"},
+        "book": {"symbols": 5},
+        "feed": [feed("binanse", 0, 9999, stream="1"), {"venue": "okx"}],
+    }
+    assert [path for path, _ in faults(table)] == [
+        ("nodes",),
+        ("transport", "interfase"),
+        ("transport", "port"),
+        ("feed", 0, "venue"),
+        ("feed", 0, "stream"),
+        ("feed", 0, "symbols", 1, "id"),
+        ("feed", 1, "symbols"),
+    ]
+
+
+def test_what_contradicts_another_value_is_told_with_all_others() -> None:
+    first, second = feed("okx", 0, 1, stream=3), feed("okx", 1, 7, stream=3)
+    table = {"transport": {"snapshot_group": "239.192.7.1", "snapshot_port": 17001}, "book": {"symbols": 5}}
+    assert [path for path, _ in faults({**table, "feed": [first, second]})] == [
+        ("transport", "snapshot_group"),
+        ("feed", 1, "venue"),
+        ("feed", 1, "stream"),
+        ("feed", 1, "symbols", 0, "id"),
+        ("feed", 1, "symbols", 1, "id"),
+    ]
+
+
+def test_what_is_sound_has_no_faults() -> None:
+    assert list(faults({"feed": [feed("okx", 0, stream=1)]})) == []

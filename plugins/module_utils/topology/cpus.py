@@ -27,7 +27,7 @@ def parse_cpus(text: str) -> frozenset[int]:
             raise ValueError(f"'{text}' isn't a list of CPUs: write numbers and ranges, such as 2-3,6.")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
         if last < first:
-            raise ValueError(f"'{text}' isn't a list of CPUs: the range {part} runs backwards.")
+            raise ValueError(f"'{text}' isn't a list of CPUs: the range {part} runs backwards, write {last}-{first}.")
         cpus.update(range(first, last + 1))
     return frozenset(cpus)
 

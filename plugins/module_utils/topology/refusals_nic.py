@@ -192,9 +192,10 @@ def _reader_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterat
             "add it there, or change the reader in topology_data_nics."
         )
     # Every packet would cross the link between the sockets, and so would every poll of its queue.
-    elif nic.node == -1 or asked.allow_remote_node:
-        return
-    elif not host.is_near(nic.node, node := host.node_of(cpus[asked.reader])):
+    elif (
+        nic.node != -1 and not asked.allow_remote_node and not host.is_near(nic.node, host.node_of(cpus[asked.reader]))
+    ):
+        node = host.node_of(cpus[asked.reader])
         near = ", ".join(
             str(one.number) for one in host.nodes.values() if one.cpus and host.is_near(nic.node, one.number)
         )

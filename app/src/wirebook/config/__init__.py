@@ -10,13 +10,14 @@ Every error is a `UserError` of one sentence: the key, the value, what is allowe
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from wirebook.config import fields, together
 from wirebook.config.fields import MAX_SYMBOLS
 from wirebook.config.sections import AfXdp, Book, Config, Feed, Market, Memory, Node, Symbol, Transport
+from wirebook.config.together import Place
 from wirebook.errors import UserError
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Node",
     "Symbol",
     "Transport",
+    "faults",
     "load",
     "parse",
 ]
@@ -57,28 +59,57 @@ def load(path: Path) -> Config:
 
 
 def parse(table: Mapping[str, Any]) -> Config:
-    """Check a parsed TOML document and make a `Config` of it. Raises UserError."""
-    feeds = table.get("feed", [])
-    if not isinstance(feeds, list) or not all(isinstance(entry, dict) for entry in feeds):
-        raise UserError("feed must be written as [[feed]] tables, one for each venue")
-    sections: dict[str, Any] = {}
+    """Check a parsed TOML document and make a `Config` of it. Raises UserError, for the first fault."""
+    for _, sentence in faults(table):
+        raise UserError(sentence)
+    return _built(table)
+
+
+def faults(table: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Each fault of a parsed TOML document: where it is, and the sentence that `parse` raises for the first."""
     hints = get_type_hints(Config)
+    sound: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in hints:
-            raise UserError(fields.unknown(key, "", hints))
         if key == "feed":
             continue
-        if not isinstance(value, dict):
-            raise UserError(f"{key} = {fields.show(value)} must be a table; write [{key}]")
-        sections[key] = fields.build(hints[key], value, key)
-    config = Config(**sections, feed=tuple(_feed(entry, f"feed[{n}]") for n, entry in enumerate(feeds)))
-    together.check(config)
-    return config
+        if key not in hints:
+            yield (key,), fields.unknown(key, "", hints)
+        elif not isinstance(value, dict):
+            yield (key,), f"{key} = {fields.show(value)} must be a table; write [{key}]"
+        else:
+            wrong = dict(fields.faults(hints[key], value, key))
+            yield from (((key, name), sentence) for name, sentence in wrong.items())
+            sound[key] = {name: one for name, one in value.items() if name not in wrong}
+    entries = table.get("feed", [])
+    whole = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    if not whole:
+        yield ("feed",), "feed must be written as [[feed]] tables, one for each venue"
+    found = [fault for n, entry in enumerate(entries if whole else []) for fault in _feed_faults(entry, n)]
+    yield from found
+    # What a feed that isn't sound has in common with others, nobody can tell.
+    sound["feed"] = entries if whole and not found else []
+    broken = {key for key in sound if key != "feed" and len(sound[key]) < len(table[key])}
+    yield from (fault for fault in together.contradictions(_built(sound)) if fault[0][0] not in broken)
+
+
+def _feed_faults(entry: Mapping[str, Any], number: int) -> Iterator[tuple[Place, str]]:
+    where = f"feed[{number}]"
+    symbols = entry.get("symbols")
+    listed = isinstance(symbols, list) and all(isinstance(symbol, dict) for symbol in symbols)
+    # Of symbols that are judged one by one, only whether there is any is left to say.
+    table = {**entry, "symbols": tuple(symbols)} if listed and symbols else entry
+    yield from ((("feed", number, key), sentence) for key, sentence in fields.faults(Feed, table, where))
+    for place, symbol in enumerate(symbols if listed and symbols else []):
+        for key, sentence in fields.faults(Symbol, symbol, f"{where}.symbols[{place}]"):
+            yield ("feed", number, "symbols", place, key), sentence
+
+
+def _built(table: Mapping[str, Any]) -> Config:
+    hints = get_type_hints(Config)
+    sections = {key: fields.build(hints[key], value, key) for key, value in table.items() if key != "feed"}
+    return Config(**sections, feed=tuple(_feed(entry, f"feed[{n}]") for n, entry in enumerate(table.get("feed", []))))
 
 
 def _feed(entry: Mapping[str, Any], where: str) -> Feed:
-    symbols = entry.get("symbols")
-    if not isinstance(symbols, list) or not all(isinstance(symbol, dict) for symbol in symbols):
-        return fields.build(Feed, entry, where)  # refused there, with the words for a missing or misshapen list
-    built = tuple(fields.build(Symbol, symbol, f"{where}.symbols[{n}]") for n, symbol in enumerate(symbols))
-    return fields.build(Feed, {**entry, "symbols": built}, where)
+    symbols = [fields.build(Symbol, symbol, f"{where}.symbols[{n}]") for n, symbol in enumerate(entry["symbols"])]
+    return fields.build(Feed, {**entry, "symbols": tuple(symbols)}, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, field, fields
 from ipaddress import IPv4Address
 from typing import Any, TypeVar, get_type_hints
@@ -117,24 +117,37 @@ def venues() -> tuple[str, ...]:
     return names()
 
 
-def build(cls: type[_T], table: Mapping[str, Any], where: str) -> _T:
-    """An instance of the dataclass `cls` from a TOML table, every value checked against its field's rule."""
-    hints = get_type_hints(cls)
+_HINTS: dict[type[Any], dict[str, Any]] = {}
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields, worked out once: an inventory of many hosts asks thousands of times."""
+    if cls not in _HINTS:
+        _HINTS[cls] = get_type_hints(cls)
+    return _HINTS[cls]
+
+
+def faults(cls: type[Any], table: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    """Each key of a TOML table that breaks a rule of the dataclass `cls`, with the sentence that says so."""
+    hints = _hints(cls)
     for key in table:
         if key not in hints:
-            raise UserError(unknown(key, where + ".", hints))
-    values = {}
-    for entry in fields(cls):  # type: ignore[arg-type]
+            yield key, unknown(key, where + ".", hints)
+    for entry in fields(cls):
         name, allowed = entry.name, _allowed(entry.metadata["allowed"])
         if name not in table:
             if entry.default is MISSING:
-                raise UserError(f"{where}.{name} is missing; it must be {allowed}")
-            continue
-        value = table[name]
-        if not _is_a(value, hints[name]) or not entry.metadata["test"](value):
-            raise UserError(f"{where}.{name} = {show(value)} is not allowed; it must be {allowed}")
-        values[name] = _as_a(value, hints[name])
-    return cls(**values)
+                yield name, f"{where}.{name} is missing; it must be {allowed}"
+        elif not _is_a(table[name], hints[name]) or not entry.metadata["test"](table[name]):
+            yield name, f"{where}.{name} = {show(table[name])} is not allowed; it must be {allowed}"
+
+
+def build(cls: type[_T], table: Mapping[str, Any], where: str) -> _T:
+    """An instance of the dataclass `cls` from a TOML table, every value checked against its field's rule."""
+    for _, sentence in faults(cls, table, where):
+        raise UserError(sentence)
+    hints = _hints(cls)
+    return cls(**{name: _as_a(value, hints[name]) for name, value in table.items()})
 
 
 def _allowed(words: str) -> str:

@@ -89,15 +89,16 @@ def test_a_reader_is_a_service(host_files: HostFiles) -> None:
         pytest.param({"interface": "enp0s4"}, True, id="line A"),
     ],
 )
+@pytest.mark.parametrize("node", [1, -1], ids=["node 1", "no node that the firmware tells"])
 def test_what_the_book_process_reads_is_a_line(
-    host_files: HostFiles, transport: dict[str, str], *, granted: bool
+    host_files: HostFiles, transport: dict[str, str], node: int, *, granted: bool
 ) -> None:
     refusal = (
         "enp0s4 is read by book, but no line of the engine's transport names it: make it transport.interface, "
         "or transport.interface_b beside a group_b, in feed_engine_settings or feed_engine_host_settings, "
         "or take its reader out of topology_data_nics."
     )
-    root = with_nics(host_files)
+    root = with_nics(host_files, node=node)
     assert refused(root, READ, transport=transport) == ([] if granted else [refusal])
     # What other services read is theirs to say.
     services = [{"name": "strategy", "cpu": 3}]
