@@ -31,7 +31,7 @@ MARK = "°"
 SYSTEM = {
     "adduser", "ansible-playbook", "apt", "apt-get", "cat", "chown", "cp", "curl", "dmesg", "docker", "dpdk-testpmd",
     "driverctl", "echo", "ethtool", "export", "git", "grep", "ip", "journalctl", "lscpu", "lspci", "modprobe", "mount",
-    "pgrep", "ps", "pytest", "python", "python3", "sed", "ssh", "ssh-copy-id", "ssh-keygen", "sudo", "sysctl",
+    "pgrep", "ps", "pytest", "python", "python3", "rm", "sed", "ssh", "ssh-copy-id", "ssh-keygen", "sudo", "sysctl",
     "systemctl", "systemd-analyze", "tar", "tcpdump", "tee", "tshark", "udevadm", "usermod", "wireshark",
     ".venv/bin/python",
 }  # fmt: skip

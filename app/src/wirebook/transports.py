@@ -43,7 +43,7 @@ def receivers(config: Config) -> Reception:
     except UserError as error:
         if config.transport.fallback == "refuse":
             raise
-        _log.warning("AF_XDP could not be had, packets come through the kernel (transport.fallback): %s", error)
+        _log.warning("AF_XDP is not available, packets come through the kernel (transport.fallback): %s", error)
         return by_udp(config.transport, str(error))
 
 

@@ -226,12 +226,12 @@ def test_without_the_helper_it_falls_back_loudly_or_refuses(host: Host) -> None:
     with Publisher(host.lan):
         host.start()
         wait_live(host)
-    assert "WARNING AF_XDP could not be had" in host.log()
+    assert "WARNING AF_XDP is not available" in host.log()
     said = host.transport()
     assert (said["asked"], said["kind"]) == ("af_xdp", "udp")
     assert "no answer" in said["fell_back"]
     top = subprocess.run(host.command("top", "--once"), capture_output=True, text=True, check=True).stdout
-    assert "FALLBACK to udp, af_xdp could not be had: no answer" in top
+    assert "FALLBACK to udp, af_xdp is not available: no answer" in top
 
 
 def test_refusals_say_what_to_do(host: Host) -> None:
@@ -249,7 +249,7 @@ def test_refusals_say_what_to_do(host: Host) -> None:
         assert f"AF_XDP is refused on {name}, which has the default route" in host.refused()
         ip("-n", name, "route", "del", "default")
         check = subprocess.run(host.command("check"), capture_output=True, text=True, check=False)
-        assert f"AF_XDP may be had on queue 0 of {name}" in check.stdout
+        assert f"AF_XDP is possible on queue 0 of {name}" in check.stdout
 
         ip("-n", name, "link", "add", "bridge0", "type", "bridge")
         ip("-n", name, "link", "set", name, "master", "bridge0")

@@ -30,11 +30,11 @@ def probe_jitter(host: Host, knob: Knob) -> Reading:
         raise CannotProbeError(f"in a virtual machine no figure counts ({told})")
     kernel, command_line = host.read("/proc/sys/kernel/osrelease"), host.read("/proc/cmdline")
     if (result["kernel"], result["command_line"]) != (kernel, command_line):
-        raise CannotProbeError(f"it was measured with another kernel or command line, measure anew ({told})")
+        raise CannotProbeError(f"it was measured with another kernel or command line, measure again ({told})")
     missing = cpu_set(str(knob.argument("cpus"))) - {int(number) for number in result["tools"][tool]["cpus"]}
     if missing:
         listed = ",".join(map(str, sorted(missing)))
-        raise CannotProbeError(f"CPU {listed} wasn't measured, measure anew ({told})")
+        raise CannotProbeError(f"CPU {listed} wasn't measured, measure again ({told})")
     return Reading(told, running_ok=longest <= int(knob.want))
 
 
@@ -46,7 +46,7 @@ def last_result(host: Host, folder: str) -> dict[str, Any]:
     try:
         result = json.loads(host.read(f"{folder}/{files[-1]}") or "")
     except ValueError as error:
-        raise CannotProbeError(f"{folder}/{files[-1]} can't be read ({error}): measure anew") from error
+        raise CannotProbeError(f"{folder}/{files[-1]} can't be read ({error}): measure again") from error
     return dict(result)
 
 

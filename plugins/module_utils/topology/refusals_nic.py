@@ -139,7 +139,7 @@ HANDS_OFF = frozenset({"", "vfio-pci", "pci-stub"})
 def _vfio_refusals(asked: DataNic, nic: Nic, wish: Wish, host: Host) -> Iterator[str]:
     if not host.iommu:
         yield (
-            f"{asked.name} can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on "
+            f"{asked.name} can't be for VFIO, since the firmware reports no IOMMU: switch VT-d or AMD-Vi on "
             "in the firmware, or set its use to kernel or af_xdp in topology_data_nics."
         )
     if nic.iommu_group in host.direct_groups:

@@ -195,7 +195,7 @@ def _af_xdp(config: Config) -> Iterator[Result]:
         except UserError as error:
             yield Result("transport.kind", refused, str(error))
         else:
-            yield Result("transport.kind", "PASS", f"AF_XDP may be had on queue {config.af_xdp.queue} of {name}")
+            yield Result("transport.kind", "PASS", f"AF_XDP is possible on queue {config.af_xdp.queue} of {name}")
 
 
 def _receive_buffer(name: str, asked: int) -> Result:
@@ -225,7 +225,7 @@ def _cpus(config: Config) -> Iterator[Result]:
         elif cpu not in allowed and not _settable(cpu):
             yield Result(name, "FAIL", f"CPU {cpu} is outside this process's cpuset, {sorted(allowed)}")
         else:
-            yield Result(name, "PASS", f"CPU {cpu} can be had")
+            yield Result(name, "PASS", f"CPU {cpu} is available")
         taken.setdefault(cpu, name)
 
 

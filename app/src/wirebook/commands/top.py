@@ -196,7 +196,7 @@ def _transport_line(view: MarketView) -> list[str]:
     """What an operator should know of the transport: only what isn't plain UDP."""
     said = _transport(view)
     if said.get("fell_back"):
-        return [f"FALLBACK to {said['kind']}, {said['asked']} could not be had: {said['fell_back']}"]
+        return [f"FALLBACK to {said['kind']}, {said['asked']} is not available: {said['fell_back']}"]
     if said.get("kind") != "af_xdp":
         return []
     counted = ", ".join(

@@ -378,7 +378,7 @@ async def serve(
     say: Callable[..., None],
     scenario: Scenario | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raises UserError if the address or the certificate can't be had."""
+    """Serve until SIGINT or SIGTERM. Raises UserError if the address or the certificate isn't available."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -29,7 +29,7 @@ def wanted(config: Config) -> tuple[Wanted, ...]:
 
 
 def receivers(config: Config) -> tuple[AfXdpReceiver, ...]:
-    """For the book process. Raises UserError with the reason why AF_XDP can't be had."""
+    """For the book process. Raises UserError with the reason why AF_XDP isn't available."""
     tap = Tap(Path(config.market.path).with_name(TAP))
     made: list[AfXdpReceiver] = []
     try:

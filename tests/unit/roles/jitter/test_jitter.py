@@ -204,13 +204,13 @@ class TestTheVerdict:
         self.keep(tree, **change)
         assert tree.only()["status"] == "NOT-RUN"
         assert tree.only()["reason"].startswith(
-            "it was measured with another kernel or command line, measure anew (max "
+            "it was measured with another kernel or command line, measure again (max "
         )
 
     def test_every_isolated_cpu_has_to_be_measured(self, tree: Tree) -> None:
         self.desire(tree, 10**9, cpus="2-5")
         self.keep(tree)
-        assert tree.only()["reason"].startswith("CPU 4,5 wasn't measured, measure anew")
+        assert tree.only()["reason"].startswith("CPU 4,5 wasn't measured, measure again")
 
     def test_a_damaged_result(self, tree: Tree) -> None:
         tree.write("/var/jitter/1.json", "{")

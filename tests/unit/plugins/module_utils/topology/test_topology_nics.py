@@ -170,7 +170,7 @@ def test_nics_without_a_group_share_none(host_files: HostFiles) -> None:
 def test_vfio_needs_an_iommu(host_files: HostFiles) -> None:
     root = with_nics(host_files, iommu_table="")
     assert refused(root, {"use": "vfio"}) == [
-        "enp0s4 can't be for VFIO, since the firmware tells of no IOMMU: switch VT-d or AMD-Vi on in the firmware, "
+        "enp0s4 can't be for VFIO, since the firmware reports no IOMMU: switch VT-d or AMD-Vi on in the firmware, "
         "or set its use to kernel or af_xdp in topology_data_nics."
     ]
     assert refused(root, {"use": "af_xdp"}) == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,3 +64,18 @@ def test_the_pieces_are_the_whole(host_files: Callable[..., Path]) -> None:
         if not block.startswith("# "):
             for name, value in yaml.safe_load(block).items():
                 assert whole[name] == value, name
+
+
+def test_the_inventory_of_a_reader_is_judged_right(tmp_path: Path) -> None:
+    """Copy the example, delete what the page says, write the files that it shows: nothing is wrong with it."""
+    mine = tmp_path / "inventory/mine"
+    shutil.copytree(ROOT / "inventory/example", mine)
+    (deleted,) = re.findall(r"(?m)^rm -r (.*) # ", PAGE)
+    for name in deleted.split():
+        path = tmp_path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name, text in re.findall(r"```yaml\n# (inventory/mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, ROOT / "tools/inventory", "check", mine]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
