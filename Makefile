@@ -192,8 +192,8 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## fuzz each transport, the bo
 mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/" runs these, LIST=1 lists them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
-molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## test the roles on Debian 12 and 13 containers
-	@molecule/run
+molecule: .venv/.requirements-test .venv/.requirements-controller ## test the roles on Debian 12 and 13 containers; SCENARIO="clock fleet" runs these
+	@molecule/run $(SCENARIO)
 
 twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## test the roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
@@ -225,7 +225,7 @@ QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
 PACKAGES_app := gcc libc6-dev python3-dev clang libbpf-dev libxdp-dev
-PACKAGES_test := ethtool shellcheck tshark podman runc mmdebstrap debian-archive-keyring
+PACKAGES_test := ethtool shellcheck tshark
 
 .cache/packages-%: Makefile | .cache
 	@tools/debian-packages "work with $*" $(PACKAGES_$*)
