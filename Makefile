@@ -192,8 +192,8 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## fuzz each transport, the bo
 mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/" runs these, LIST=1 lists them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
-molecule: .venv/.requirements-test .venv/.requirements-controller ## test the roles on Debian 12 and 13 containers; SCENARIO="clock fleet" runs these
-	@molecule/run $(SCENARIO)
+molecule: .venv/.requirements-test .venv/.requirements-controller ## test the roles on Debian 12 and 13 containers; SCENARIO="clock fleet" runs these, SEEDS=10 deploys ten more times
+	@$(if $(SEEDS),SEEDS='$(SEEDS)') molecule/run $(SCENARIO)
 
 twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## test the roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
