@@ -38,7 +38,7 @@ endef
 # Judges the whole inventory, and HOST's name, before any host is asked: what is wrong is told with file and line.
 JUDGE = tools/inventory check $(INVENTORY) --target $@
 
-.PHONY: check plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
+.PHONY: check suggest plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
 check: .venv/.requirements-controller collection ## judge the whole inventory, every mistake with its file and line; asks no host
 	@$(JUDGE) && echo "$(INVENTORY): nothing is wrong"
 
@@ -59,6 +59,10 @@ facts: .venv/.requirements-controller collection .cache/packages-controller ## s
 
 facts-script: .venv/.requirements-controller collection ## the same as one file for remote hands, who need Python and nothing else: .cache/wirebook-facts
 	@tools/inventory script .cache/wirebook-facts
+
+suggest: .venv/.requirements-controller collection .cache/packages-controller ## suggest isolated CPUs, services and hugepages for HOST by its own CPUs, caches and NICs; changes nothing
+	$(need_host)
+	@$(PLAY) playbooks/suggest.yml --limit $(HOST)
 
 # TAGS="ROLE ..." runs these roles only.
 deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (starts the twin if need be)
