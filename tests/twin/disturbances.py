@@ -219,9 +219,10 @@ def unit(knob: Knob) -> str:
 DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
-        cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, smt_siblings, mount, lines, owner,
-        member, limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter, nic, flow_rules,
-        nic_driver, xdp_features, ptp_state, ptp_timescale, ptp_utc_offset, ptp_path_delay, clock_offset, unit,
+        cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, smt_siblings, mount,
+        lines, owner, member, limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter,
+        nic, flow_rules, nic_driver, xdp_features, ptp_state, ptp_timescale, ptp_utc_offset, ptp_path_delay,
+        clock_offset, unit,
     )
 }  # fmt: skip
 
