@@ -67,7 +67,8 @@ class Host(Boot):
         for folder in ("boot/grub", "etc/default/grub.d", "proc/sys/kernel", "run", "bin"):
             (root / folder).mkdir(parents=True)
         (root / "etc/default/grub").write_text("")
-        (root / "proc/sys/kernel/panic").write_text("0\n")
+        for panic in ("panic", "softlockup_panic", "hung_task_panic", "panic_on_rcu_stall"):
+            (root / "proc/sys/kernel" / panic).write_text("0\n")
         self.tool("unshare", MKCONFIG)
         self.tool("systemctl", f'#!/bin/sh\necho "$@" >>{root}/calls\n')
         environment = f"{root}/boot/grub/grubenv"

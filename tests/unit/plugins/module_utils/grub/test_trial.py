@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -31,9 +32,55 @@ def test_a_trial_leaves_the_default_entry_alone(host: Host) -> None:
     assert not host.dropin.exists()
     known_good, trial = entries_of(host.grub.custom.read_text())
     assert known_good.parameters == LINE.split()
-    assert trial.parameters[:-1] == [*LINE.split(), *WANTED, "panic=10"]
+    # What hangs panics, and what panics reboots, into the default entry.
+    panics = ["panic=10", "softlockup_panic=1", "hung_task_panic=1", "sysctl.kernel.panic_on_rcu_stall=1"]
+    assert trial.parameters[:-1] == [*LINE.split(), *WANTED, *panics]
     assert trial.parameters[-1].startswith("wirebook.trial=")
     assert host.calls() == ["enable wirebook-trial.timer", "grub-reboot wirebook-trial"]
+
+
+def panics(host: Host, **values: int) -> dict[str, int]:
+    """Set sysctls of what is done about a panic and a hang, and return all."""
+    names = ("panic", "softlockup_panic", "hung_task_panic", "panic_on_rcu_stall")
+    paths = {name: host.root / "proc/sys/kernel" / name for name in names}
+    for name, value in values.items():
+        paths[name].write_text(f"{value}\n")
+    return {name: int(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+IN_A_TRIAL = {"panic": 10, "softlockup_panic": 1, "hung_task_panic": 1, "panic_on_rcu_stall": 1}
+
+
+def test_what_a_hang_does_is_as_before_once_a_trial_is_confirmed(host: Host) -> None:
+    before = panics(host, panic=5, hung_task_panic=1)
+    host.deploy(WANTED)
+    host.reboot(trial=True)
+    panics(host, **IN_A_TRIAL)
+    # Another command line is tried before anybody confirmed the first.
+    assert host.deploy([*WANTED, "skew_tick=1"]) == "trial"
+    host.reboot(trial=True)
+    panics(host, **IN_A_TRIAL)
+    host.confirm()
+    assert panics(host) == before
+
+
+def test_a_kernel_without_a_detector_is_tried_without(host: Host) -> None:
+    (host.root / "proc/sys/kernel/softlockup_panic").unlink()
+    host.deploy(WANTED)
+    host.reboot(trial=True)
+    host.confirm()
+    assert set(panics(host)) == {"panic", "hung_task_panic", "panic_on_rcu_stall"}
+
+
+def test_a_trial_that_an_earlier_release_prepared_is_confirmed(host: Host) -> None:
+    host.deploy(WANTED)
+    state = host.root / "var/lib/wirebook/boot/trial.json"
+    fields = json.loads(state.read_text())
+    del fields["panics"]
+    state.write_text(json.dumps(fields | {"panic": "7"}))
+    host.reboot(trial=True)
+    host.confirm()
+    assert panics(host)["panic"] == 7
 
 
 def test_a_trial_that_is_confirmed_becomes_the_default(host: Host) -> None:
