@@ -35,8 +35,9 @@ def suggest(wish: Wish, services: Sequence[str], arena_mb: int, host: Host) -> S
     Of `wish` the NICs count, if it names any: the services run beside them.
     """
     beside = wish.data_nics and [nic for asked in wish.data_nics if (nic := host.nic_for(asked)) is not None]
-    node = _best_node(list(beside or _candidates(wish, host)), len(services), host)
-    cores = _cores_for(len(services), node, host)
+    nics = list(beside or _candidates(wish, host))
+    node = _best_node(nics, len(services), host)
+    cores = _cores_for(len(services), node, nics, host)
     # Where feed and book can have a cache for themselves, all of it is theirs.
     taken = [*dict.fromkeys(core for chosen in cores for core in (_cache_mates(chosen, host) or [chosen]))]
     placed = tuple((name, min(core)) for name, core in zip(services, cores, strict=False))
@@ -89,42 +90,56 @@ def _cache_mates(core: Core, host: Host) -> list[Core]:
     return _cores(domain, host)
 
 
-def _cores_for(wanted: int, node: int, host: Host) -> list[Core]:
-    """Return at most so many cores for services: of one cache if there is one that has them, else of the node's end.
+def _cores_for(wanted: int, node: int, nics: Sequence[Nic], host: Host) -> list[Core]:
+    """Return at most so many cores for services: of the node and of those that are as near to the NICs, then of others.
 
-    Where the node has too few, those of nodes near it come next. A core beside that of CPU 0 stays for all the rest,
-    where the host has three.
+    A core beside that of CPU 0 stays for all the rest, where the host has three.
     """
-    wanted = min(wanted, max(len(_cores(host.online, host)) - (2 if len(_cores(host.online, host)) > 2 else 1), 0))
-    near = [other for other in host.nodes if other != node and host.nodes[other].cpus and host.is_near(node, other)]
-    order = [node, *sorted(near, key=lambda other: (host.distance(node, other), other))]
-    cores = [core for number in order for core in _free_cores(number, host)]
-    if not has_choice(host):
-        own = _free_cores(node, host)
-        # A CPU beside the NIC for its interrupts, if CPU 0 isn't there anyway.
-        kept = 0 if 0 in host.nodes[node].cpus or len(own) <= wanted else 1
-        return [*_of_one_socket(own[kept:], wanted, host), *(core for core in cores if core not in own)][:wanted]
-    caches: dict[frozenset[int], list[Core]] = {}
-    for core in cores:
-        caches.setdefault(l3_of(host, min(core)), []).append(core)
-    # The smallest that holds all, else the largest; CPU 0's last.
+    cores = len(_cores(host.online, host))
+    wanted = min(wanted, cores - 2 if cores > 2 else cores - 1)
+    with_cpus = [other for other in host.nodes if other != node and host.nodes[other].cpus & host.online]
+    nearest = sorted(with_cpus, key=lambda other: (host.distance(node, other), other))
+    places = [place for nic in nics if (place := nic.node) in host.nodes and host.is_near(place, node)]
+    near = [other for other in nearest if all(host.is_near(place, other) for place in (node, *places))]
+    found: list[Core] = []
+    for nodes in ([node, *near], *([other] for other in nearest if other not in near)):
+        choose = _of_one_cache if has_choice(host) else _of_one_socket
+        found += choose(nodes, wanted - len(found), host)
+    return found
+
+
+def _of_one_cache(nodes: Sequence[int], wanted: int, host: Host) -> list[Core]:
+    """Return so many cores of nodes, of the smallest L3 cache that has them, or of the largest: CPU 0's comes last."""
+    caches: dict[tuple[int, frozenset[int]], list[Core]] = {}
+    for place, node in enumerate(nodes):
+        for core in _free_cores(node, host):
+            caches.setdefault((place, l3_of(host, min(core))), []).append(core)
     ranked = sorted(
         caches.items(),
-        key=lambda item: (0 in item[0], len(item[1]) < wanted, abs(len(item[1]) - wanted), min(item[0], default=0)),
-    )
+        key=lambda item: (
+            0 in item[0][1], len(item[1]) < wanted, item[0][0], abs(len(item[1]) - wanted), min(item[1][0]),
+        ),
+    )  # fmt: skip
     return [core for _, mates in ranked for core in mates][:wanted]
 
 
-def _of_one_socket(cores: list[Core], wanted: int, host: Host) -> list[Core]:
-    """Return so many of a node's cores, its last, or those of the first sockets where none has enough.
+def _of_one_socket(nodes: Sequence[int], wanted: int, host: Host) -> list[Core]:
+    """Return so many cores of nodes, in their order: the last of a socket, or those of several where none has enough.
 
     A node of several sockets is one whose firmware tells of no nodes.
     """
-    sockets: dict[int, list[Core]] = {}
-    for core in cores:
-        sockets.setdefault(host.sockets.get(min(core), 0), []).append(core)
-    ranked = sorted(sockets.items(), key=lambda item: (len(item[1]) < wanted, item[0] == host.sockets.get(0), item[0]))
-    return [core for _, mates in ranked for core in mates[-wanted:] if wanted][:wanted]
+    first = _free_cores(nodes[0], host)
+    # A CPU beside the NIC for its interrupts, if CPU 0 isn't there anyway.
+    kept = 0 if 0 in host.nodes[nodes[0]].cpus or len(first) <= wanted else 1
+    sockets: dict[tuple[int, int], list[Core]] = {}
+    for place, node in enumerate(nodes):
+        for core in first[kept:] if not place else _free_cores(node, host):
+            sockets.setdefault((place, host.sockets.get(min(core), 0)), []).append(core)
+    ranked = sorted(
+        sockets.items(),
+        key=lambda item: (item[0][0], len(item[1]) < wanted, item[0][1] == host.sockets.get(0), item[0]),
+    )
+    return [core for _, mates in ranked for core in mates[-wanted:] if wanted > 0][:wanted]
 
 
 def _management_nic(host: Host) -> str:

@@ -231,3 +231,22 @@ class TestUnlikeNodes:
         assert set(found.cpus.values()) <= set(range(8, 16))
         assert len(found.cpus) == 6
         assert found.host.node_of(found.cpus["book"]) == 3
+        # Of the node itself one CPU was kept for interrupts where that costs nothing.
+        assert set(Suggested(root, "book", "feed-a", "feed-b").cpus.values()) == {13, 14, 15}
+
+    def test_a_remote_node_helps_out_last(self, host_files: HostFiles) -> None:
+        root = host_files(nodes=("0-3", "4-7"))
+        add_nic(root, "ens1", "0000:3b:00.0", "ice", 1)
+        found = Suggested(root, "book", *(f"feed-{number}" for number in range(5)))
+        assert list(found.cpus.values()) == [4, 5, 6, 7, 2, 3]
+
+    def test_what_is_near_the_node_only_is_no_help(self, host_files: HostFiles) -> None:
+        """A NIC on a node without CPUs: the nearest node is near it, and that node's neighbour isn't."""
+        root = with_caches(host_files(nodes=("0-3", "4-7", "8-11", "")), "0-3", "4-7", "8-11")
+        write(root / "sys/devices/system/cpu/online", "0-11\n")
+        set_sockets(root, {cpu: cpu // 8 for cpu in range(12)})
+        set_distances(root, {0: "10 11 21 12", 1: "11 10 21 13", 2: "21 21 10 21", 3: "12 13 21 10"})
+        add_nic(root, "ens1", "0000:3b:00.0", "ice", 3)
+        nics = [{"name": "ens1", "pci": "0000:3b:00.0", "reader": "book"}]
+        found = Suggested(root, data_nics=nics, transport={"interface": "ens1"})
+        assert found.cpus == {"book": 1, "feed-binance": 2}
