@@ -128,17 +128,15 @@ def _of_one_socket(nodes: Sequence[int], wanted: int, host: Host) -> list[Core]:
 
     A node of several sockets is one whose firmware tells of no nodes.
     """
-    first = _free_cores(nodes[0], host)
-    # A CPU beside the NIC for its interrupts, if CPU 0 isn't there anyway.
-    kept = 0 if 0 in host.nodes[nodes[0]].cpus or len(first) <= wanted else 1
     sockets: dict[tuple[int, int], list[Core]] = {}
     for place, node in enumerate(nodes):
-        for core in first[kept:] if not place else _free_cores(node, host):
+        for core in _free_cores(node, host):
             sockets.setdefault((place, host.sockets.get(min(core), 0)), []).append(core)
     ranked = sorted(
         sockets.items(),
         key=lambda item: (item[0][0], len(item[1]) < wanted, item[0][1] == host.sockets.get(0), item[0]),
     )
+    # What a node has to spare stays beside the NIC, for its interrupts.
     return [core for _, mates in ranked for core in mates[-wanted:] if wanted > 0][:wanted]
 
 
