@@ -9,7 +9,7 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES
 from ansible_collections.wirebook.node.tests.unit.support.render_roles import Role
 
-FEEDS = [{"venue": "okx"}, {"venue": "binance"}, {"venue": "okx"}]
+FEEDS: list[dict[str, Any]] = [{"venue": "okx"}, {"venue": "binance"}, {"venue": "okx"}]
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,8 @@ def role() -> Role:
     [
         ({}, {"services": ["book"], "arena_mb": 256, "transport": {}}),
         ({"feed_engine_feeds": FEEDS}, {"services": ["book", "feed-okx", "feed-binance"]}),
+        # What comes by multicast from another host runs there.
+        ({"feed_engine_feeds": [FEEDS[0] | {"remote": True}, FEEDS[1]]}, {"services": ["book", "feed-binance"]}),
         ({"feed_engine_feeds": FEEDS[:1], "feed_engine_sim": True}, {"services": ["book", "feed-okx", "sim"]}),
         (
             {
