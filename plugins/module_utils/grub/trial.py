@@ -20,8 +20,9 @@ from .cmdline import (
     trial_of,
     without_trial,
 )
-from .entries import Entry, GrubError, default_entry, entries_of
+from .entries import Entry, GrubError, entries_of
 from .host import Dropin, Grub, run
+from .menu import default_entry
 
 STATE = "var/lib/wirebook/boot/trial.json"
 # For this boot only: the dead-man timer's service doesn't reboot a host that has it.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError, default_entry, entries_of
+from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError, entries_of
 from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Grub
+from ansible_collections.wirebook.node.plugins.module_utils.grub.menu import default_entry
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
 from ansible_collections.wirebook.node.tests.unit.support.grub_host import LINE, WANTED, Host
 
@@ -200,10 +201,35 @@ def test_a_menu_that_doesnt_read_custom_entries_is_a_sentence(host: Host) -> Non
         host.deploy(WANTED)
 
 
-def test_another_default_than_the_first_is_a_sentence(host: Host) -> None:
-    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', 'set default="saved"'))
-    with pytest.raises(GrubError, match="GRUB boots its entry 'saved' by default, not the first"):
+@pytest.mark.parametrize("default", ["${saved_entry}", "1", "gnulinux-advanced-1>1", "1>gnulinux-6.12-rt"])
+def test_a_default_that_is_another_entry_at_any_boot_is_a_sentence(host: Host, default: str) -> None:
+    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', f'set default="{default}"'))
+    with pytest.raises(GrubError, match="by default, which may be another one at any boot: set GRUB_DEFAULT"):
         host.deploy(WANTED)
+
+
+@pytest.mark.parametrize("default", ["gnulinux-9", "gnulinux-advanced-1", "gnulinux-simple-1>gnulinux-6.12-rt", ""])
+def test_a_default_that_is_not_in_the_menu_is_a_sentence(host: Host, default: str) -> None:
+    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', f'set default="{default}"'))
+    with pytest.raises(GrubError, match=f"GRUB is to boot '{default}' by default, which is no entry of its menu"):
+        host.deploy(WANTED)
+
+
+@pytest.mark.parametrize("default", ["gnulinux-advanced-1>gnulinux-6.12-rt", "Advanced options>gnulinux-6.12-rt"])
+def test_a_kernel_that_is_pinned_by_its_id_is_tried_and_becomes_the_default(host: Host, default: str) -> None:
+    (host.root / "etc/default/grub").write_text(f'GRUB_DEFAULT="{default}"\n')
+    config = host.grub.config
+    config.write_text(config.read_text().replace('set default="0"', f'set default="{default}"'))
+    assert host.deploy(WANTED) == "trial"
+    for entry in entries_of(host.grub.custom.read_text()):
+        assert entry.lines[1].split()[:2] == ["linux", "/boot/vmlinuz-6.12-rt"]
+    host.reboot(trial=True)
+    assert host.came_up() == ("trial", [], [])
+    host.confirm()
+    assert host.default() == [*LINE.split(), *WANTED]
+    assert default_entry(config.read_text()).id == "gnulinux-6.12-rt"
+    host.drop()
+    assert host.deploy(WANTED) == "none"
 
 
 def test_a_parameter_that_another_file_sets_is_a_sentence(host: Host) -> None:
