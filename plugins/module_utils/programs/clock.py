@@ -34,9 +34,7 @@ def why_not(wanted: dict[str, Any]) -> str:
         hardware = wanted["mode"] == "ptp-hardware"
         offset = clock.grandmaster_offset(asked, wanted["interface"] if hardware else "")
         if (counts := clock.timescale(asked)) != (accepted := wanted.get("timescale", "PTP")):
-            return (
-                f"the grandmaster counts the timescale {counts}, not {accepted}, and its offset from UTC isn't known"
-            )
+            return f"the grandmaster counts the timescale {counts}, not {accepted}, and its offset from UTC isn't known"
         if (said := clock.utc_offset(asked)) != clock.AS_ANNOUNCED:
             return f"the grandmaster tells {said}, and the system's clock would follow"
         told = beyond("the clock that ptp4l steers", offset, wanted["budget_ns"])
