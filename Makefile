@@ -38,7 +38,7 @@ endef
 # Judges the whole inventory, and HOST's name, before any host is asked: what is wrong is told with file and line.
 JUDGE = tools/inventory check $(INVENTORY) --target $@
 
-.PHONY: check plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
+.PHONY: check suggest plan inventory diff facts facts-script deploy verify jitter rollout rollback undo
 check: .venv/.requirements-controller collection ## judge the whole inventory, every mistake with its file and line; asks no host
 	@$(JUDGE) && echo "$(INVENTORY): nothing is wrong"
 
@@ -59,6 +59,10 @@ facts: .venv/.requirements-controller collection .cache/packages-controller ## s
 
 facts-script: .venv/.requirements-controller collection ## the same as one file for remote hands, who need Python and nothing else: .cache/wirebook-facts
 	@tools/inventory script .cache/wirebook-facts
+
+suggest: .venv/.requirements-controller collection .cache/packages-controller ## suggest isolated CPUs, services and hugepages for HOST by its own CPUs, caches and NICs; changes nothing
+	$(need_host)
+	@$(PLAY) playbooks/suggest.yml --limit $(HOST)
 
 # TAGS="ROLE ..." runs these roles only.
 deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (starts the twin if need be)
@@ -140,8 +144,9 @@ MYPY := MYPYPATH=.cache/collections:.cache/on-host:app/src mypy --strict --no-er
 NODE := ansible_collections.wirebook.node
 
 .PHONY: lint unit integration clients fuzz mutants molecule twin twin-full test
+# ansible-lint looks in Ansible's home first, where an earlier version of this collection may be installed.
 lint: .venv/.requirements-controller collection .venv/.requirements-test .venv/.requirements-app .cache/packages-test ## ruff, mypy --strict, cython-lint, ansible-lint, yamllint, shellcheck
-	@echo "yamllint, ansible-lint, the inventories" && yamllint --strict . && ansible-lint -q
+	@echo "yamllint, ansible-lint, the inventories" && yamllint --strict . && ANSIBLE_HOME=.cache/ansible ansible-lint -q
 	@for inventory in inventory/*; do tools/inventory check "$$inventory"; done
 	@echo "ruff, mypy, cython-lint" && ruff check --quiet . $(PYTHON_SCRIPTS)
 	@cd app && mypy --no-error-summary
@@ -192,8 +197,8 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## fuzz each transport, the bo
 mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/" runs these, LIST=1 lists them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
-molecule: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-test ## test the roles on Debian 12 and 13 containers
-	@molecule/run
+molecule: .venv/.requirements-test .venv/.requirements-controller ## test the roles on Debian 12 and 13 containers; SCENARIO="clock fleet" runs these, SEEDS=10 deploys ten more times
+	@$(if $(SEEDS),SEEDS='$(SEEDS)') molecule/run $(SCENARIO)
 
 twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## test the roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
@@ -225,7 +230,7 @@ QEMU_PACKAGE := $(shell . /etc/os-release 2>/dev/null && [ "$${VERSION_ID:-0}" -
 PACKAGES_controller := openssh-client mmdebstrap debian-archive-keyring
 PACKAGES_lab := openssh-client mmdebstrap debian-archive-keyring e2fsprogs fdisk mount procps qemu-utils $(QEMU_PACKAGE)
 PACKAGES_app := gcc libc6-dev python3-dev clang libbpf-dev libxdp-dev
-PACKAGES_test := ethtool shellcheck tshark podman runc mmdebstrap debian-archive-keyring
+PACKAGES_test := ethtool shellcheck tshark
 
 .cache/packages-%: Makefile | .cache
 	@tools/debian-packages "work with $*" $(PACKAGES_$*)

@@ -146,7 +146,7 @@ from ansible_collections.wirebook.node.plugins.module_utils.dropins.values impor
     set_value,
     sysctl_path,
 )
-from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError
+from ansible_collections.wirebook.node.plugins.module_utils.ledger.kinds import LedgerError, run
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.store import FOLDER, Ledger
 
 ARGUMENTS: dict[str, Any] = {
@@ -177,11 +177,16 @@ UNITS = Path("/etc/systemd/system")
 UNIT_TYPES = frozenset({".mount", ".path", ".service", ".socket", ".target", ".timer"})
 
 
+def is_unit(path: Path) -> bool:
+    """Whether a file is a unit that systemd can enable; a template (NAME@.service) is none, only its instances are."""
+    return path.parent == UNITS and path.suffix in UNIT_TYPES and not path.stem.endswith("@")
+
+
 def note(ledger: Ledger, role: str, files: list[File], values: list[Path]) -> None:
     """Note what is there before it is changed; a template's instances (NAME@.service) are for the role to note."""
     for file in files:
         ledger.note(role, "file", str(file.path))
-        if file.path.parent == UNITS and file.path.suffix in UNIT_TYPES and not file.path.stem.endswith("@"):
+        if is_unit(file.path):
             ledger.note(role, "unit", file.path.name)
     for path in values:
         ledger.note(role, "value", str(path))
@@ -243,6 +248,9 @@ def main() -> None:
             if renewed:
                 restart.set()
             for path in stale:
+                if is_unit(path):
+                    # While its file is there: afterwards its link at a boot target would stay, and name nothing.
+                    run("systemctl", "disable", "--", path.name)
                 remove(path, ledger)
             for file in off:
                 file.write()

@@ -66,6 +66,7 @@ options:
     type: list
     elements: str
     default: []
+  kernel_cmdline_extra: {type: list, elements: str, default: [], description: As kernel_cmdline_extra.}
   transport: {type: dict, default: {}, description: The table C(transport) of the feed engine's settings.}
   name: {type: str, required: true, description: What the drawing calls the host.}
 """
@@ -150,6 +151,7 @@ def main() -> None:
                 },
             },
             "accept_risk": {"type": "list", "elements": "str", "default": []},
+            "kernel_cmdline_extra": {"type": "list", "elements": "str", "default": []},
             "transport": {"type": "dict", "default": {}},
             "name": {"type": "str", "required": True},
         },

@@ -178,6 +178,22 @@ def ptp_state(knob: Knob) -> str:
     raise CannotBeTurnedError("it follows from ptp4l's service, which is stopped in the second round")
 
 
+def smt_siblings(knob: Knob) -> str:
+    raise CannotBeTurnedError("the twin's cores have one thread each")
+
+
+def ptp_timescale(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's the grandmaster's")
+
+
+def ptp_utc_offset(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's the grandmaster's")
+
+
+def ptp_path_delay(knob: Knob) -> str:
+    raise CannotBeTurnedError("it's the network's")
+
+
 def clock_offset(knob: Knob) -> str:
     raise CannotBeTurnedError("whoever owns the clock corrects it at once")
 
@@ -203,9 +219,10 @@ def unit(knob: Knob) -> str:
 DISTURBANCES: dict[str, Callable[[Knob], str]] = {
     one.__name__: one
     for one in (
-        cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, mount, lines, owner,
-        member, limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter, nic, flow_rules,
-        nic_driver, xdp_features, ptp_state, clock_offset, unit,
+        cmdline, boot_entry, cpulist, sysctl, hugepages, text, cpumask, interrupts, kernel_threads, smt_siblings, mount,
+        lines, owner, member, limit, affinity, locked_memory, iommu, module, driver, iommu_group, vfio_owner, jitter,
+        nic, flow_rules, nic_driver, xdp_features, ptp_state, ptp_timescale, ptp_utc_offset, ptp_path_delay,
+        clock_offset, unit,
     )
 }  # fmt: skip
 

@@ -24,6 +24,14 @@ SYNC_SECONDS = 10
 CHRONY_UPDATES, CHRONY_SECONDS = 4, 64.0
 CHRONY_OWN_CLOCK = "7F7F0101"  # the reference ID of `local` (chronyc(1))
 CHRONY_FIELDS = 14
+# What the International Earth Rotation Service announces, as Debian's tzdata has it; seconds count from 1900.
+LEAP_SECONDS = "/usr/share/zoneinfo/leap-seconds.list"
+SECONDS_FROM_1900 = 2_208_988_800
+# Where the host has no such file: since 2017.
+UTC_BEHIND_TAI = 37
+# A leap second is announced in the day before it, or in the month (IEEE 1588, 9.4; ntp.conf(5)).
+LEAP_ANNOUNCED = 31 * 24 * 3600
+AS_ANNOUNCED = "as announced"
 
 
 def pmc_command(host: Host) -> tuple[str, ...]:
@@ -81,6 +89,45 @@ def timescale(host: Host) -> str:
     IEEE 1588, 7.2.1; a linuxptp grandmaster with software stamps says ARB, and counts its system's clock.
     """
     return "ARB" if _status(host).get("ptpTimescale") == "0" else "PTP"
+
+
+def path_delay(host: Host) -> int:
+    """Return how long the way from the grandmaster takes, in ns, as ptp4l measured it.
+
+    CannotProbeError: it never did, so that the offset is wrong by all of it.
+    """
+    found = _ask_ptp4l(host, "CURRENT_DATA_SET")
+    delay = round(float(_value(host, found, "meanPathDelay", "CURRENT_DATA_SET")))
+    if not delay:
+        raise CannotProbeError("ptp4l has not measured the path delay: nobody answers its Delay_Req messages")
+    return delay
+
+
+def utc_offset(host: Host) -> str:
+    """Return AS_ANNOUNCED, or how the grandmaster's idea of UTC differs from what IERS announced.
+
+    phc2sys sets the system's clock by it, and a leap second that it announces is inserted.
+    """
+    found = _ask_ptp4l(host, "TIME_PROPERTIES_DATA_SET")
+    told = int(_value(host, found, "currentUtcOffset", "TIME_PROPERTIES_DATA_SET"))
+    if found.get("ptpTimescale") == "0":
+        return AS_ANNOUNCED  # it counts UTC itself, if anything
+    expected, change = _announced(host, time.time())
+    if told != expected:
+        return f"UTC {told} s behind TAI instead of {expected} s"
+    leap = (found.get("leap61") == "1") - (found.get("leap59") == "1")
+    if leap and leap != change:
+        return "a leap second that IERS didn't announce"
+    return AS_ANNOUNCED
+
+
+def _announced(host: Host, now: float) -> tuple[int, int]:
+    """Return how far UTC is behind TAI now, in s, and the change that is near; by the list of leap seconds."""
+    lines = [line.split() for line in (host.read(LEAP_SECONDS) or "").splitlines() if line and line[0].isdigit()]
+    steps = sorted((int(since) - SECONDS_FROM_1900, int(behind)) for since, behind, *_ in lines)
+    current = next((behind for since, behind in reversed(steps) if since <= now), UTC_BEHIND_TAI)
+    near = [behind - current for since, behind in steps if now < since <= now + LEAP_ANNOUNCED]
+    return current, near[0] if near else 0
 
 
 def _status(host: Host) -> dict[str, str]:

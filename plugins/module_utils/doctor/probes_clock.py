@@ -30,6 +30,23 @@ def probe_ptp_timescale(host: Host, knob: Knob) -> Reading:
     return Reading(found, running_ok=found == knob.want)
 
 
+def probe_ptp_utc_offset(host: Host, knob: Knob) -> Reading:
+    """Compare what the grandmaster says of UTC and of leap seconds with what IERS announced."""
+    try:
+        found = clock.utc_offset(host)
+    except CannotProbeError as reason:
+        return Reading(str(reason), running_ok=False)
+    return Reading(found, running_ok=found == knob.want)
+
+
+def probe_ptp_path_delay(host: Host, knob: Knob) -> Reading:
+    """Compare the way from the grandmaster with a budget of `want` ns: another way round has other errors."""
+    try:
+        return within(clock.path_delay(host), knob)
+    except CannotProbeError as reason:
+        return Reading(str(reason), running_ok=False)
+
+
 def probe_clock_offset(host: Host, knob: Knob) -> Reading:
     """Compare an offset with a budget of `want` ns.
 
@@ -50,5 +67,7 @@ def probe_clock_offset(host: Host, knob: Knob) -> Reading:
 PROBES = {
     "ptp_state": Probe(probe_ptp_state, "kernel"),
     "ptp_timescale": Probe(probe_ptp_timescale, "kernel"),
+    "ptp_utc_offset": Probe(probe_ptp_utc_offset, "kernel"),
+    "ptp_path_delay": Probe(probe_ptp_path_delay, "kernel"),
     "clock_offset": Probe(probe_clock_offset, "kernel"),
 }

@@ -8,9 +8,10 @@ from collections import Counter
 # GRUB and the EFI stub add these by themselves.
 ADDED_AT_BOOT = frozenset({"BOOT_IMAGE", "initrd"})
 # What a trial boot has beside the command line on trial (role kernel_cmdline). Whatever ends in a panic starts anew
-# (kernel-parameters.txt; initramfs-tools(7) reads it too), and the dead-man timer runs in no boot without the word.
+# (kernel-parameters.txt; initramfs-tools(7) reads it too), what hangs panics (lockup-watchdogs.rst, RCU/stallwarn.rst,
+# sysctl/kernel.rst), and the dead-man timer runs in no boot without the word.
 TRIAL_KEY = "wirebook.trial"
-TRIAL_PANIC = "panic=10"
+TRIAL_PANICS = ("panic=10", "softlockup_panic=1", "hung_task_panic=1", "sysctl.kernel.panic_on_rcu_stall=1")
 
 
 def key_of(parameter: str) -> str:
@@ -46,9 +47,9 @@ def without_trial(parameters: list[str]) -> list[str]:
     if not trial_of(parameters):
         return parameters
     rest = [p for p in parameters if key_of(p) != TRIAL_KEY]
-    # The one that the trial added is the last.
-    last = max((index for index, p in enumerate(rest) if p == TRIAL_PANIC), default=None)
-    return [p for index, p in enumerate(rest) if index != last]
+    # Of two that are alike the trial added the last.
+    added = {max((index for index, p in enumerate(rest) if p == panic), default=-1) for panic in TRIAL_PANICS}
+    return [p for index, p in enumerate(rest) if index not in added]
 
 
 def differences(wanted: list[str], found: list[str]) -> tuple[list[str], list[str]]:

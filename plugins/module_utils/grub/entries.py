@@ -24,7 +24,7 @@ class Entry:
         for number, line in enumerate(self.lines):
             if line.split(maxsplit=1)[:1] in (["linux"], ["linuxefi"]):
                 return number
-        raise GrubError("GRUB's first entry starts no Linux: look at `update-grub` and /boot/grub/grub.cfg.")
+        raise GrubError("GRUB's default entry starts no Linux: look at `update-grub` and /boot/grub/grub.cfg.")
 
     @property
     def parameters(self) -> list[str]:
@@ -67,20 +67,3 @@ def entries_of(text: str) -> list[Entry]:
             entries.append(Entry(tuple(lines)))
             lines = []
     return entries
-
-
-def default_entry(text: str) -> Entry:
-    """Return the entry that a configuration written by grub-mkconfig boots by default.
-
-    GrubError: it isn't the first, so that nobody but GRUB knows which it is.
-    """
-    default = re.search(r'^else\n\s*set default="([^"]*)"', text, re.MULTILINE)
-    if default and default.group(1) != "0":
-        raise GrubError(
-            f"GRUB boots its entry '{default.group(1)}' by default, not the first: "
-            "take GRUB_DEFAULT out of /etc/default/grub (or set it to 0) and run update-grub, then deploy again."
-        )
-    first = re.search(r"^(menuentry|submenu) ", text, re.MULTILINE)
-    if first is None or first.group(1) != "menuentry":
-        raise GrubError("GRUB's menu doesn't begin with an entry to boot: run update-grub, then deploy again.")
-    return entries_of(text)[0]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ..ledger.files import replace_file
 from .cmdline import command_line
-from .entries import Entry, GrubError, default_entry
+from .entries import Entry, GrubError
+from .menu import default_entry
 
 # GRUB reads these but doesn't write them (grub's 10_linux, "recordfail"; info grub, "Environment block").
 READ_ONLY_SYSTEMS = frozenset({"btrfs", "cpiofs", "newc", "odc", "romfs", "squash4", "tarfs", "zfs"})

@@ -1,11 +1,14 @@
-"""Which of GRUB's entries the next boot starts: of a menu with submenus, by what GRUB remembers."""
+"""Which of GRUB's entries is the default, and which the next boot starts: of a menu with submenus."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-from .entries import Entry
+from .entries import Entry, GrubError
+
+# What grub-mkconfig makes of GRUB_DEFAULT=saved.
+SAVED = "${saved_entry}"
 
 
 @dataclass
@@ -15,6 +18,31 @@ class Item:
     entry: Entry
     below: list[Item] = field(default_factory=list)
     is_submenu: bool = False
+
+
+def default_entry(config: str) -> Entry:
+    """Return the entry that a configuration written by grub-mkconfig boots by default: its first, or a named one.
+
+    GrubError: which it is may change with the next update-grub or the next boot, or it isn't in the menu.
+    """
+    items, default = menu_of(config), _default_in(config)
+    if not items or (default == "0" and items[0].is_submenu):
+        raise GrubError("GRUB's menu doesn't begin with an entry to boot: run update-grub, then deploy again.")
+    if default == "0":
+        return items[0].entry
+    change = (
+        "set GRUB_DEFAULT in /etc/default/grub to 0 or to an entry's id, as grep menuentry_id_option "
+        "/boot/grub/grub.cfg shows them, and run update-grub, then deploy again."
+    )
+    if default == SAVED or any(name.isdecimal() for name in default.split(">")):
+        raise GrubError(f"GRUB boots its entry '{default}' by default, which may be another one at any boot: {change}")
+    found: Item | None = None
+    for name in default.split(">"):
+        found = next((item for item in items if name in (item.entry.title, item.entry.id)), None)
+        items = found.below if found else []
+    if found is None or found.is_submenu:
+        raise GrubError(f"GRUB is to boot '{default}' by default, which is no entry of its menu: {change}")
+    return found.entry
 
 
 def next_entry(config: str, custom: str, environment: str) -> Entry | None:
@@ -39,10 +67,14 @@ def next_entry(config: str, custom: str, environment: str) -> Entry | None:
 
 def _default_of(config: str, remembered: dict[str, str]) -> str:
     """Return what grub-mkconfig had the menu start by default; of GRUB_DEFAULT=saved that is what was saved."""
+    default = _default_in(config)
+    return remembered.get("saved_entry", "0") if default == SAVED else default
+
+
+def _default_in(config: str) -> str:
     found = re.search(r'^else\n\s*set default="([^"]*)"', config, re.MULTILINE)
     default = found or re.search(r'^set default="([^"]*)"', config, re.MULTILINE)
-    text = default.group(1) if default else "0"
-    return remembered.get("saved_entry", "0") if text == "${saved_entry}" else text
+    return default.group(1) if default else "0"
 
 
 def _find(items: list[Item], name: str) -> Item:

@@ -13,20 +13,22 @@ from typing import Any
 from ..ledger.files import replace_file
 from .cmdline import (
     TRIAL_KEY,
-    TRIAL_PANIC,
+    TRIAL_PANICS,
     canonical,
     differences,
     key_of,
     trial_of,
     without_trial,
 )
-from .entries import Entry, GrubError, default_entry, entries_of
+from .entries import Entry, GrubError, entries_of
 from .host import Dropin, Grub, run
+from .menu import default_entry
 
 STATE = "var/lib/wirebook/boot/trial.json"
 # For this boot only: the dead-man timer's service doesn't reboot a host that has it.
 CONFIRMED = "run/wirebook-trial-confirmed"
-PANIC = "proc/sys/kernel/panic"
+# What a trial's parameters set in the running kernel.
+PANICS = ("panic", "softlockup_panic", "hung_task_panic", "panic_on_rcu_stall")
 TIMER = "wirebook-trial.timer"
 TRIAL, KNOWN_GOOD = "wirebook-trial", "wirebook-known-good"
 TITLES = {TRIAL: "wirebook: kernel command line on trial", KNOWN_GOOD: "wirebook: previous kernel command line"}
@@ -64,7 +66,8 @@ class Trial:
     parameters: list[str]
     path: str
     text: str
-    panic: str
+    # What ends in a panic, and whether that reboots: as it was before, by the sysctls' names below kernel.
+    panics: dict[str, str]
 
     @property
     def dropin(self) -> Dropin:
@@ -183,18 +186,25 @@ class Boot:
 
     def _prepare_trial(self, plan: Plan, known_good: Entry) -> None:
         """Write the trial entry, the entry that is the default now, and the state."""
+        # A trial that nobody confirmed has set them already.
+        former = self.trial() if trial_of(self.grub.running()) else None
         trial = Trial(
             id=secrets.token_hex(4),
             parameters=plan.target.parameters,
             path=str(plan.dropin.path),
             text=plan.dropin.text,
-            panic=self.path(PANIC).read_text().strip(),
+            panics=former.panics if former else self._panics(),
         )
-        more = f"{TRIAL_PANIC} {TRIAL_KEY}={trial.id}"
+        more = f"{' '.join(TRIAL_PANICS)} {TRIAL_KEY}={trial.id}"
         self._write_custom([known_good, plan.target.named(TITLES[TRIAL], TRIAL, more)])
         replace_file(self.path(STATE), (json.dumps(asdict(trial), indent=1) + "\n").encode(), 0o600)
         run("systemctl", "enable", TIMER)
         self.grub.write_through()
+
+    def _panics(self) -> dict[str, str]:
+        """Return what the running kernel does about a hang and a panic, as far as it was built to."""
+        paths = {name: self.path(f"proc/sys/kernel/{name}") for name in PANICS}
+        return {name: path.read_text().strip() for name, path in paths.items() if path.exists()}
 
     def _write_custom(self, entries: list[Entry]) -> None:
         """Replace the entries beside the default one."""
@@ -212,6 +222,8 @@ class Boot:
             fields: dict[str, Any] = json.loads(self.path(STATE).read_text())
         except FileNotFoundError:
             return None
+        if "panic" in fields:  # an earlier release prepared it
+            fields["panics"] = {"panic": fields.pop("panic")}
         return Trial(**fields)
 
     def arm(self) -> None:
@@ -247,8 +259,9 @@ class Boot:
         self._settle(trial.dropin, text)
         # Before the timer stops: until then a host that hangs has a way back.
         self.grub.write_through()
-        # A trial reboots a panic; whether the host does so from now on is as it was.
-        self.path(PANIC).write_text(f"{trial.panic}\n")
+        # A trial reboots what panics or hangs; whether the host does so from now on is as it was.
+        for name, before in trial.panics.items():
+            self.path(f"proc/sys/kernel/{name}").write_text(f"{before}\n")
         self.path(CONFIRMED).touch()
         run("systemctl", "stop", TIMER)
         self.drop()

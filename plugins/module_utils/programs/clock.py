@@ -34,10 +34,12 @@ def why_not(wanted: dict[str, Any]) -> str:
         hardware = wanted["mode"] == "ptp-hardware"
         offset = clock.grandmaster_offset(asked, wanted["interface"] if hardware else "")
         if (counts := clock.timescale(asked)) != (accepted := wanted.get("timescale", "PTP")):
-            return (
-                f"the grandmaster counts the timescale {counts}, not {accepted}, and its offset from UTC isn't known"
-            )
+            return f"the grandmaster counts the timescale {counts}, not {accepted}, and its offset from UTC isn't known"
+        if (said := clock.utc_offset(asked)) != clock.AS_ANNOUNCED:
+            return f"the grandmaster tells {said}, and the system's clock would follow"
         told = beyond("the clock that ptp4l steers", offset, wanted["budget_ns"])
+        if not told and (budget := wanted.get("path_delay_ns")):
+            told = beyond("the way from the grandmaster", clock.path_delay(asked), budget, "long")
         if hardware and not told:
             offset = clock.system_offset(asked, wanted["interface"])
             told = beyond("the system's clock", offset, wanted["system_budget_ns"])
@@ -46,9 +48,9 @@ def why_not(wanted: dict[str, Any]) -> str:
     return told
 
 
-def beyond(what: str, offset: int, budget: int) -> str:
+def beyond(what: str, offset: int, budget: int, off: str = "off") -> str:
     """Return a sentence if an offset is over its budget, both in ns."""
-    return f"{what} is {offset} ns off, and may be {budget}" if abs(offset) > budget else ""
+    return f"{what} is {offset} ns {off}, and may be {budget}" if abs(offset) > budget else ""
 
 
 def wait(wanted: dict[str, Any], seconds: float) -> str:
@@ -87,8 +89,8 @@ PROGRAM = Program(
     summary="wait for the clock",
     description=(
         "Waits until the clock is good, or until a NIC has its own clock, for the units that need that.",
-        "The clock is good when ptp4l is SLAVE (or chrony follows a server) and the offsets are within their budgets, "
-        "three times in a row.",
+        "The clock is good when ptp4l is SLAVE (or chrony follows a server), was heard lately, agrees with IERS about "
+        "UTC and leap seconds, and offsets and path delay are within their budgets, three times in a row.",
     ),
     run=run,
     commands=(

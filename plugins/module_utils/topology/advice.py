@@ -8,6 +8,8 @@ from .cpus import format_cpus
 from .derive import housekeeping_cpus
 from .model import Host, Wish
 
+IRDMA = "irdma"
+
 
 def l3_of(host: Host, cpu: int) -> frozenset[int]:
     """Return the CPUs that share a CPU's cache of the third level; none where the kernel doesn't tell."""
@@ -21,6 +23,7 @@ def has_choice(host: Host) -> bool:
 
 def warnings(wish: Wish, host: Host) -> Iterator[str]:
     """Yield what an expert would change, one sentence for each."""
+    yield from _irdma(wish, host)
     slow = [f"{name} on CPU {cpu}" for name, cpu in wish.services if cpu in host.efficient]
     if slow:
         fast = format_cpus(host.online - host.efficient)
@@ -40,3 +43,23 @@ def warnings(wish: Wish, host: Host) -> Iterator[str]:
                 f"{', '.join(served)}: housekeeping CPU {format_cpus(domain & housekeeping)} shares the L3 cache, and "
                 "pushes books out of it."
             )
+
+
+def _irdma(wish: Wish, host: Host) -> Iterator[str]:
+    """Yield what ends a deploy: while E810's RDMA driver runs, ice refuses other channels (ice_set_channels())."""
+    blacklisted = {
+        name
+        for parameter in wish.more_parameters
+        if parameter.startswith("module_blacklist=")
+        for name in parameter.partition("=")[2].split(",")
+    }
+    held = [
+        asked.name
+        for asked in wish.data_nics
+        if asked.use != "vfio" and (nic := host.nic_for(asked)) is not None and nic.driver == "ice"
+    ]
+    if host.irdma and held and IRDMA not in blacklisted:
+        yield (
+            f"{', '.join(held)}: the RDMA driver irdma is loaded and holds the channels, so that they can't be changed:"
+            " add module_blacklist=irdma to kernel_cmdline_extra, or give channels in nic_overrides as they are."
+        )

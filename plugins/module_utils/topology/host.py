@@ -51,7 +51,7 @@ def read_host(root: Path = Path("/")) -> dict[str, Any]:
             str(cpu): int(text_of(cpus / f"cpu{cpu}/topology/physical_package_id") or 0) for cpu in sorted(online)
         },
         "l3": _l3_domains(cpus, online),
-        "efficient_cpus": format_cpus(parse_cpus(text_of(system / "devices/cpu_atom/cpus")) & online),
+        "efficient_cpus": format_cpus(_efficient_cpus(system, online)),
         "nodes": [_node(path) for path in nodes] or [_only_node(root, format_cpus(online))],
         "distances": _distances(nodes),
         "transparent_hugepages": _chosen(system / "kernel/mm/transparent_hugepage/enabled"),
@@ -160,12 +160,32 @@ def _distances(nodes: list[Path]) -> dict[str, dict[str, int]]:
 
 def _l3_domains(cpus: Path, online: frozenset[int]) -> list[str]:
     """Return the CPUs that share a cache of the third level, domain by domain; none where the kernel tells none."""
-    found = set()
-    for cpu in online:
-        for index in cpus.glob(f"cpu{cpu}/cache/index*"):
-            if text_of(index / "level") == "3":
-                found.add(parse_cpus(text_of(index / "shared_cpu_list")) & online)
+    found = {_sharing(cpus, cpu, "3") & online for cpu in online}
     return [format_cpus(domain) for domain in sorted(found, key=sorted) if domain]
+
+
+def _sharing(cpus: Path, cpu: int, level: str) -> frozenset[int]:
+    """Return the CPUs that share a CPU's cache of a level; none where the kernel doesn't tell."""
+    indexes = (index for index in cpus.glob(f"cpu{cpu}/cache/index*") if text_of(index / "level") == level)
+    return frozenset[int]().union(*(parse_cpus(text_of(index / "shared_cpu_list")) for index in indexes))
+
+
+def _efficient_cpus(system: Path, online: frozenset[int]) -> frozenset[int]:
+    """Return the E cores of a hybrid machine.
+
+    The kernel tells by the counters that it has for them. Where it has none (an older kernel), E cores are those that
+    share a cache of the second level with other cores, beside cores that have one of their own.
+    """
+    told = parse_cpus(text_of(system / "devices/cpu_atom/cpus"))
+    if told or (system / "devices/cpu_core").exists():
+        return told & online
+    cpus = system / "devices/system/cpu"
+    clustered = frozenset(
+        cpu
+        for cpu in online
+        if _sharing(cpus, cpu, "2") - parse_cpus(text_of(cpus / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu))
+    )
+    return clustered if clustered < online else frozenset()
 
 
 def _chosen(path: Path) -> str:

@@ -229,6 +229,8 @@ class Wish:
     accept_risk: tuple[str, ...]
     lines: dict[str, str]
     """The interfaces of the engine's lines, by their key in the table `transport`."""
+    more_parameters: tuple[str, ...]
+    """What the inventory adds to the kernel's command line by itself."""
 
     @classmethod
     def from_inventory(cls, inventory: dict[str, Any]) -> Wish:
@@ -244,6 +246,7 @@ class Wish:
             clock=Clock(**inventory["clock"]),
             accept_risk=tuple(inventory["accept_risk"]),
             lines=_lines(inventory["transport"]),
+            more_parameters=tuple(inventory["kernel_cmdline_extra"]),
         )
 
 

@@ -334,6 +334,8 @@ def wish_of(node: Node) -> Wish | None:
     }
     for name in ("isolated_cpus", "housekeeping_cpus"):
         asked[name] = format_cpus(cpus(node, f"topology_{name}"))
+    extra = "kernel_cmdline_extra"
+    asked |= {extra: converted(extra, node.values.get(extra))}
     return Wish.from_inventory({**asked, "transport": transport if isinstance(transport, Mapping) else {}})
 
 

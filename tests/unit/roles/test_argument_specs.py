@@ -28,3 +28,15 @@ def test_its_variables_are_described_everywhere(role: Path) -> None:
         # A default that is worked out, or a list to choose from, is described in words.
         if "default" in option:
             assert option["default"] == defaults[name], name
+
+
+def keys(described: dict[str, Any]) -> set[str]:
+    """Return the keys by which options are described, those of their own options too."""
+    return {key for option in described.values() for key in {*option, *keys(option.get("options", {}))}}
+
+
+@pytest.mark.parametrize("role", WITH_ARGUMENTS, ids=lambda role: role.name)
+def test_a_description_ends_where_it_was_meant_to(role: Path) -> None:
+    """In `{description: One thing, another}` the comma ends it, and what follows is a key."""
+    known = {"type", "elements", "required", "default", "choices", "description", "options"}
+    assert keys(options(role)) <= known

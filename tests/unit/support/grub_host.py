@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import default_entry, entries_of
+from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import entries_of
 from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Dropin, Grub
+from ansible_collections.wirebook.node.plugins.module_utils.grub.menu import default_entry
 from ansible_collections.wirebook.node.plugins.module_utils.grub.trial import Boot
 from ansible_collections.wirebook.node.plugins.module_utils.grub.words import as_the_kernel_gets, words_of
 
@@ -33,6 +34,10 @@ menuentry 'Debian GNU/Linux' --class debian \$menuentry_id_option 'gnulinux-simp
 submenu 'Advanced options' \$menuentry_id_option 'gnulinux-advanced-1' {
 	menuentry 'Debian GNU/Linux, with Linux 6.12 (recovery mode)' {
 		linux	/boot/vmlinuz-6.12 root=UUID=1 ro single
+	}
+	menuentry 'Debian GNU/Linux, with Linux 6.12-rt' --class debian \$menuentry_id_option 'gnulinux-6.12-rt' {
+		linux	/boot/vmlinuz-6.12-rt root=UUID=1 ro console=ttyS0 $GRUB_CMDLINE_LINUX_DEFAULT
+		initrd	/boot/initrd.img-6.12-rt
 	}
 }
 if [ -f  \${config_directory}/custom.cfg ]; then
@@ -67,7 +72,8 @@ class Host(Boot):
         for folder in ("boot/grub", "etc/default/grub.d", "proc/sys/kernel", "run", "bin"):
             (root / folder).mkdir(parents=True)
         (root / "etc/default/grub").write_text("")
-        (root / "proc/sys/kernel/panic").write_text("0\n")
+        for panic in ("panic", "softlockup_panic", "hung_task_panic", "panic_on_rcu_stall"):
+            (root / "proc/sys/kernel" / panic).write_text("0\n")
         self.tool("unshare", MKCONFIG)
         self.tool("systemctl", f'#!/bin/sh\necho "$@" >>{root}/calls\n')
         environment = f"{root}/boot/grub/grubenv"

@@ -31,8 +31,8 @@ _STATUS_SECONDS = 5.0
 _REFUSED = {
     "unknown stream": "packets of {who} come from {sender}, and no [[feed]] names that stream",
     "sender": "packets of {who} come from {sender}, which transport.senders doesn't list",
-    "publisher": "another publisher of {who} speaks from {sender}: it is refused while the followed one speaks, and its "
-    "books are stale if it may have come in that one's place; stop one of the two, or give it a stream of its own",
+    "publisher": "another publisher of {who} speaks from {sender}: it is refused while the followed one speaks, and "
+    "its books are stale if it may have come in that one's place; stop one of the two, or give it a stream of its own",
     "epoch": "a publisher of {who} at {sender} began more than an hour from now: set its host's clock",
     "symbol": "the publisher of {who} at {sender} speaks of symbols that its [[feed]] doesn't have",
     "name": "the publisher of {who} at {sender} names a symbol otherwise than its [[feed]] does",

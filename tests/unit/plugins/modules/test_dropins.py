@@ -167,6 +167,28 @@ def test_a_sysctl_that_is_right_is_left_alone(host: Host) -> None:
     assert host.write({}, sysctls={"net.ipv4.ip_local_port_range": now})["changed_sysctls"] == []
 
 
+def test_a_unit_is_disabled_before_its_file_goes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a systemctl that notes what it is asked and which units are there: the machine's own isn't the test's."""
+    units, programs, asked = host.root / "units", host.root / "bin", host.root / "asked"
+    units.mkdir()
+    programs.mkdir()
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$*: $(ls {units} | xargs)" >>{asked}\n')
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    within = ("unshare", "--mount", "sh", "-c", f'mount --bind {units} /etc/systemd/system && exec "$@"', "sh")
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine makes no mount namespaces")
+    files = {f"/etc/systemd/system/{name}": "[Service]\n" for name in ("wirebook-a.service", "wirebook-b@.service")}
+    host.write(files, within=within)
+    asked.unlink(missing_ok=True)
+    host.write({}, check=True, within=within)
+    assert not asked.exists()
+    host.write({}, within=within)
+    (line,) = asked.read_text().splitlines()
+    assert line == "disable -- wirebook-a.service: wirebook-a.service wirebook-b@.service"
+    assert not list(units.iterdir())
+
+
 def test_a_sysctl_is_set_in_the_running_kernel(host: Host) -> None:
     """In a network namespace of its own, since the test must not change the machine."""
     within = ("unshare", "--net")

@@ -17,13 +17,22 @@ for word; do case "$word" in
   printf '\\t\\tingress_time               {heard}\\n' ;;
 *TIME_PROPERTIES*) printf '\\t\\tcurrentUtcOffset      37\\n\\t\\tleap61                0\\n'
   printf '\\t\\tptpTimescale          {scale}\\n' ;;
+*CURRENT_DATA_SET) printf '\\t\\tmeanPathDelay          {delay}\\n' ;;
 esac; done"""
 
 
-def pmc(state: str = "SLAVE", offset: int = -250, *, present: str = "true", age: float = 0.3, scale: int = 1) -> str:
+def pmc(
+    state: str = "SLAVE",
+    offset: int = -250,
+    *,
+    present: str = "true",
+    age: float = 0.3,
+    scale: int = 1,
+    delay: str = "612.0",
+) -> str:
     """Return a pmc that tells this; `age` is how long ago, in seconds, the last Sync came by the system's clock."""
     heard = 0 if age < 0 else time.time_ns() - round(age * 1e9)
-    return PMC.format(state=state, offset=offset, present=present, heard=heard, scale=scale)
+    return PMC.format(state=state, offset=offset, present=present, heard=heard, scale=scale, delay=delay)
 
 
 @pytest.fixture
@@ -104,6 +113,74 @@ def test_phc2sys_takes_an_arbitrary_timescale_for_utc(tree: Tree) -> None:
     tree.install("phc_ctl", "echo 'phc_ctl[1.234]: offset from CLOCK_REALTIME is -900ns'")
     tree.desire({"name": "o", "probe": "clock_offset", "between": "system", "interface": "enp0s4", "want": 900})
     assert tree.status() == "PASS"
+
+
+LEAP_LIST = "#\tcomment\n#@\t3991766400\n3692217600\t37\t# 1 Jan 2017\n3644697600\t36\t# 1 Jul 2015\n"
+SINCE_1900 = 2_208_988_800
+
+
+@pytest.mark.parametrize(
+    ("told", "change", "running"),
+    [
+        ((37, 0, 0), None, "as announced"),
+        ((36, 0, 0), None, "UTC 36 s behind TAI instead of 37 s"),
+        ((37, 1, 0), None, "a leap second that IERS didn't announce"),
+        ((37, 0, 1), None, "a leap second that IERS didn't announce"),
+        # In ten days the list has one more second, or one less.
+        ((37, 1, 0), (10, 38), "as announced"),
+        ((37, 0, 0), (10, 38), "as announced"),
+        ((37, 0, 1), (10, 38), "a leap second that IERS didn't announce"),
+        ((37, 0, 1), (10, 36), "as announced"),
+        ((37, 1, 0), (90, 38), "a leap second that IERS didn't announce"),
+        ((38, 0, 0), (10, 38), "UTC 38 s behind TAI instead of 37 s"),
+        ((38, 0, 0), (-10, 38), "as announced"),
+        ((37, 0, 0), (90, 38), "as announced"),
+        ((36, 0, 0), (90, 38), "UTC 36 s behind TAI instead of 37 s"),
+    ],
+)
+def test_utc_is_as_iers_announced(
+    tree: Tree, told: tuple[int, int, int], change: tuple[int, int] | None, running: str
+) -> None:
+    # Where nothing is near, a host without the list is as good.
+    if change is not None:
+        since = round(time.time()) + SINCE_1900 + change[0] * 86400
+        tree.write("/usr/share/zoneinfo/leap-seconds.list", f"{LEAP_LIST}{since}\t{change[1]}\n")
+    offset, leap61, leap59 = told
+    answer = pmc().replace("currentUtcOffset      37", f"currentUtcOffset      {offset}")
+    answer = answer.replace("leap61                0", f"leap61                {leap61}\\n\\t\\tleap59  {leap59}")
+    tree.install("pmc", answer)
+    tree.desire({"name": "u", "probe": "ptp_utc_offset", "want": "as announced"})
+    found = tree.only()
+    assert (found["running"], found["status"]) == (running, "PASS" if running == "as announced" else "FAIL")
+
+
+def test_who_counts_an_arbitrary_timescale_tells_nothing_of_utc(tree: Tree) -> None:
+    tree.install("pmc", pmc(scale=0).replace("currentUtcOffset      37", "currentUtcOffset      0"))
+    tree.desire({"name": "u", "probe": "ptp_utc_offset", "want": "as announced"})
+    assert tree.status() == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("delay", "status", "running"),
+    [
+        ("612.0", "PASS", "612 ns"),
+        ("1000", "PASS", "1000 ns"),
+        ("1001.4", "FAIL", "1001 ns"),
+        ("0.0", "FAIL", "ptp4l has not measured the path delay: nobody answers its Delay_Req messages"),
+    ],
+)
+def test_the_path_delay_has_a_budget(tree: Tree, delay: str, status: str, running: str) -> None:
+    tree.install("pmc", pmc(delay=delay))
+    tree.desire({"name": "d", "probe": "ptp_path_delay", "want": 1000})
+    assert (tree.only()["status"], tree.only()["running"]) == (status, running)
+
+
+@pytest.mark.parametrize("probe", ["ptp_utc_offset", "ptp_path_delay"])
+def test_what_a_ptp4l_does_not_tell_is_off(tree: Tree, probe: str) -> None:
+    tree.install("pmc", "true")
+    tree.desire({"name": "x", "probe": probe, "want": 1000})
+    assert tree.only()["running"].startswith("ptp4l doesn't answer")
+    assert tree.status() == "FAIL"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ def test_a_dash_in_a_name_is_an_underscore(parameter: str, key: str) -> None:
     [
         pytest.param("ro panic=10", "ro panic=10", id="no trial"),
         pytest.param("ro panic=10 wirebook.trial=1", "ro", id="the trial's own"),
+        pytest.param(
+            "ro panic=10 softlockup_panic=1 hung_task_panic=1 sysctl.kernel.panic_on_rcu_stall=1 wirebook.trial=1",
+            "ro",
+            id="all of the trial's own",
+        ),
+        pytest.param(
+            "hung_task_panic=1 ro hung_task_panic=1 panic=10 wirebook.trial=1", "hung_task_panic=1 ro", id="two alike"
+        ),
         pytest.param("panic=10 ro panic=10 wirebook.trial=1", "panic=10 ro", id="the host has one of its own"),
         pytest.param("panic=5 ro panic=10 wirebook.trial=1", "panic=5 ro", id="the host has another"),
         pytest.param("panic=5 ro wirebook.trial=1", "panic=5 ro", id="somebody took the trial's away"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError, default_entry, entries_of
+from ansible_collections.wirebook.node.plugins.module_utils.grub.entries import GrubError, entries_of
 from ansible_collections.wirebook.node.plugins.module_utils.grub.host import Grub
+from ansible_collections.wirebook.node.plugins.module_utils.grub.menu import default_entry
 from ansible_collections.wirebook.node.plugins.module_utils.ledger.files import replace_file
 from ansible_collections.wirebook.node.tests.unit.support.grub_host import LINE, WANTED, Host
 
@@ -31,9 +33,55 @@ def test_a_trial_leaves_the_default_entry_alone(host: Host) -> None:
     assert not host.dropin.exists()
     known_good, trial = entries_of(host.grub.custom.read_text())
     assert known_good.parameters == LINE.split()
-    assert trial.parameters[:-1] == [*LINE.split(), *WANTED, "panic=10"]
+    # What hangs panics, and what panics reboots, into the default entry.
+    panics = ["panic=10", "softlockup_panic=1", "hung_task_panic=1", "sysctl.kernel.panic_on_rcu_stall=1"]
+    assert trial.parameters[:-1] == [*LINE.split(), *WANTED, *panics]
     assert trial.parameters[-1].startswith("wirebook.trial=")
     assert host.calls() == ["enable wirebook-trial.timer", "grub-reboot wirebook-trial"]
+
+
+def panics(host: Host, **values: int) -> dict[str, int]:
+    """Set sysctls of what is done about a panic and a hang, and return all."""
+    names = ("panic", "softlockup_panic", "hung_task_panic", "panic_on_rcu_stall")
+    paths = {name: host.root / "proc/sys/kernel" / name for name in names}
+    for name, value in values.items():
+        paths[name].write_text(f"{value}\n")
+    return {name: int(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+IN_A_TRIAL = {"panic": 10, "softlockup_panic": 1, "hung_task_panic": 1, "panic_on_rcu_stall": 1}
+
+
+def test_what_a_hang_does_is_as_before_once_a_trial_is_confirmed(host: Host) -> None:
+    before = panics(host, panic=5, hung_task_panic=1)
+    host.deploy(WANTED)
+    host.reboot(trial=True)
+    panics(host, **IN_A_TRIAL)
+    # Another command line is tried before anybody confirmed the first.
+    assert host.deploy([*WANTED, "skew_tick=1"]) == "trial"
+    host.reboot(trial=True)
+    panics(host, **IN_A_TRIAL)
+    host.confirm()
+    assert panics(host) == before
+
+
+def test_a_kernel_without_a_detector_is_tried_without(host: Host) -> None:
+    (host.root / "proc/sys/kernel/softlockup_panic").unlink()
+    host.deploy(WANTED)
+    host.reboot(trial=True)
+    host.confirm()
+    assert set(panics(host)) == {"panic", "hung_task_panic", "panic_on_rcu_stall"}
+
+
+def test_a_trial_that_an_earlier_release_prepared_is_confirmed(host: Host) -> None:
+    host.deploy(WANTED)
+    state = host.root / "var/lib/wirebook/boot/trial.json"
+    fields = json.loads(state.read_text())
+    del fields["panics"]
+    state.write_text(json.dumps(fields | {"panic": "7"}))
+    host.reboot(trial=True)
+    host.confirm()
+    assert panics(host)["panic"] == 7
 
 
 def test_a_trial_that_is_confirmed_becomes_the_default(host: Host) -> None:
@@ -153,10 +201,35 @@ def test_a_menu_that_doesnt_read_custom_entries_is_a_sentence(host: Host) -> Non
         host.deploy(WANTED)
 
 
-def test_another_default_than_the_first_is_a_sentence(host: Host) -> None:
-    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', 'set default="saved"'))
-    with pytest.raises(GrubError, match="GRUB boots its entry 'saved' by default, not the first"):
+@pytest.mark.parametrize("default", ["${saved_entry}", "1", "gnulinux-advanced-1>1", "1>gnulinux-6.12-rt"])
+def test_a_default_that_is_another_entry_at_any_boot_is_a_sentence(host: Host, default: str) -> None:
+    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', f'set default="{default}"'))
+    with pytest.raises(GrubError, match="by default, which may be another one at any boot: set GRUB_DEFAULT"):
         host.deploy(WANTED)
+
+
+@pytest.mark.parametrize("default", ["gnulinux-9", "gnulinux-advanced-1", "gnulinux-simple-1>gnulinux-6.12-rt", ""])
+def test_a_default_that_is_not_in_the_menu_is_a_sentence(host: Host, default: str) -> None:
+    host.grub.config.write_text(host.grub.config.read_text().replace('set default="0"', f'set default="{default}"'))
+    with pytest.raises(GrubError, match=f"GRUB is to boot '{default}' by default, which is no entry of its menu"):
+        host.deploy(WANTED)
+
+
+@pytest.mark.parametrize("default", ["gnulinux-advanced-1>gnulinux-6.12-rt", "Advanced options>gnulinux-6.12-rt"])
+def test_a_kernel_that_is_pinned_by_its_id_is_tried_and_becomes_the_default(host: Host, default: str) -> None:
+    (host.root / "etc/default/grub").write_text(f'GRUB_DEFAULT="{default}"\n')
+    config = host.grub.config
+    config.write_text(config.read_text().replace('set default="0"', f'set default="{default}"'))
+    assert host.deploy(WANTED) == "trial"
+    for entry in entries_of(host.grub.custom.read_text()):
+        assert entry.lines[1].split()[:2] == ["linux", "/boot/vmlinuz-6.12-rt"]
+    host.reboot(trial=True)
+    assert host.came_up() == ("trial", [], [])
+    host.confirm()
+    assert host.default() == [*LINE.split(), *WANTED]
+    assert default_entry(config.read_text()).id == "gnulinux-6.12-rt"
+    host.drop()
+    assert host.deploy(WANTED) == "none"
 
 
 def test_a_parameter_that_another_file_sets_is_a_sentence(host: Host) -> None:

@@ -16,7 +16,9 @@ PMC = """
 looks=$(cat {folder}/looks 2>/dev/null || echo 0); echo $((looks + 1)) > {folder}/looks
 case "$4" in
 *PORT_DATA_SET*) [ $looks -lt {listening} ] && s=LISTENING || s=SLAVE; printf '\\t\\tportState  %s\\n' $s ;;
-*TIME_STATUS_NP*) printf '\\t\\tmaster_offset  {offset}\\n' ;;
+*TIME_STATUS_NP*) printf '\\t\\tmaster_offset  {offset}\\n\\t\\tcurrentUtcOffset  37\\n' ;;
+*TIME_PROPERTIES*) printf '\\t\\tcurrentUtcOffset  {utc}\\n' ;;
+*CURRENT_DATA*) printf '\\t\\tmeanPathDelay  {delay}\\n' ;;
 esac
 """
 
@@ -39,11 +41,22 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return looks
 
 
-def ask(host: FakeHost, *, gate: str, listening: int = 0, offset: int = 0, seconds: float = 0.2) -> None:
+def ask(
+    host: FakeHost,
+    *,
+    gate: str,
+    listening: int = 0,
+    offset: int = 0,
+    seconds: float = 0.2,
+    utc: int = 37,
+    delay: float = 500.0,
+    path_delay_ns: int = 0,
+) -> None:
     """Write the gate's configuration and a pmc that says LISTENING at its first looks."""
     wanted = {"mode": "ptp-software", "interface": "x", "budget_ns": 1000, "system_budget_ns": 1}
+    wanted["path_delay_ns"] = path_delay_ns
     host.write("/etc/wirebook/clock.json", json.dumps(wanted | {"gate": gate, "gate_seconds": seconds}))
-    host.install("pmc", PMC.format(folder=host.root, listening=listening, offset=offset))
+    host.install("pmc", PMC.format(folder=host.root, listening=listening, offset=offset, utc=utc, delay=delay))
 
 
 def run(*arguments: str) -> int:
@@ -56,8 +69,8 @@ def test_the_gate_holds_until_ptp4l_follows_a_grandmaster(host: FakeHost, capsys
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "<4>waiting for the clock: ptp4l is LISTENING, not SLAVE"
     assert told[-1].startswith("the clock is good after")
-    # Four looks that weren't good, then three in a row, each of two questions.
-    assert host.read("/looks").strip() == "10"
+    # Four looks that weren't good, then three in a row, each of three questions.
+    assert host.read("/looks").strip() == "13"
 
 
 def test_a_gate_that_only_warns_opens_after_its_time(host: FakeHost, capsys: Captured) -> None:
@@ -111,12 +124,43 @@ def test_the_clock_of_a_card_is_there_for_all_its_ports(
 
 def test_the_gate_holds_while_the_grandmaster_counts_nobody_knows_what(host: FakeHost, capsys: Captured) -> None:
     ask(host, gate="warn", offset=1)
-    host.install("pmc", PMC.format(folder=host.root, listening=0, offset=1) + "\nprintf '\\t\\tptpTimescale 0\\n'")
+    host.install(
+        "pmc",
+        PMC.format(folder=host.root, listening=0, offset=1, utc=37, delay=1) + "\nprintf '\\t\\tptpTimescale 0\\n'",
+    )
     assert run("gate") == 0
     assert "the grandmaster counts the timescale ARB, not PTP" in capsys.readouterr().out.splitlines()[-1]
     settings = json.loads(host.read("/etc/wirebook/clock.json"))
     host.write("/etc/wirebook/clock.json", json.dumps(settings | {"timescale": "ARB"}))
     assert run("settle", "60") == 0
+
+
+def test_the_gate_holds_while_the_grandmaster_is_wrong_about_utc(host: FakeHost, capsys: Captured) -> None:
+    ask(host, gate="warn", utc=36)
+    assert run("gate") == 0
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-1]
+        .endswith("the grandmaster tells UTC 36 s behind TAI instead of 37 s, and the system's clock would follow")
+    )
+
+
+@pytest.mark.parametrize(
+    ("delay", "budget", "reason"),
+    [
+        (500.0, 500, ""),
+        (501.0, 500, "the way from the grandmaster is 501 ns long, and may be 500"),
+        (0.0, 500, "ptp4l has not measured the path delay: nobody answers its Delay_Req messages"),
+        (0.0, 0, ""),
+    ],
+)
+def test_the_gate_holds_while_the_way_to_the_grandmaster_is_too_long(
+    host: FakeHost, capsys: Captured, delay: float, budget: int, reason: str
+) -> None:
+    ask(host, gate="warn", delay=delay, path_delay_ns=budget)
+    assert run("gate") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(reason) if reason else last.startswith("the clock is good after")
 
 
 def test_a_phc_is_waited_for(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:

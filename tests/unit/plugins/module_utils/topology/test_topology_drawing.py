@@ -26,6 +26,7 @@ def drawn(root: Path, **changes: Any) -> str:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "kernel_cmdline_extra": [],
         "transport": {},
     }
     wish, host = Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root))

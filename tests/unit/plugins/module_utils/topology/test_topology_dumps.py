@@ -34,6 +34,7 @@ def test_the_last_core_of_each_node_can_be_isolated(tmp_path: Path, dump: Path) 
         "services": [{"name": f"feed-{cpu}", "cpu": cpu} for cpu in last if cpu in isolated],
         "hugepages": [{"node": node.number, "size": "2M", "count": 8} for node in with_cpus if node.hugepage_sizes_kb],
         "management_nic": "", "data_nics": [], "clock": {}, "accept_risk": [], "transport": {},
+        "kernel_cmdline_extra": [],
     }  # fmt: skip
     wish = Wish.from_inventory(inventory)
     assert refusals(wish, host) == []

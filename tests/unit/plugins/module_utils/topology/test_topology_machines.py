@@ -42,6 +42,7 @@ class Plan:
             "data_nics": [],
             "clock": {"mode": "host"},
             "accept_risk": [],
+            "kernel_cmdline_extra": [],
             "transport": {},
         }
         self.facts = read_host(root)
@@ -447,6 +448,19 @@ class TestCachesAndCores:
             write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index2/shared_cpu_list", "0-7\n")
         assert self.warned(root, "6-7", book=6, feed_a=7) == []
 
+    def test_e_cores_are_known_by_their_caches_where_the_kernel_does_not_tell(self, host_files: HostFiles) -> None:
+        # Two P cores with two threads each, and a cluster of four E cores that share a cache of the second level.
+        root = host_files(nodes=("0-7",), siblings={0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"})
+        for cpu in range(8):
+            shared = f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}" if cpu < 4 else "4-7"
+            write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index0/level", "2\n")
+            write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index0/shared_cpu_list", f"{shared}\n")
+        assert read_host(root)["efficient_cpus"] == "4-7"
+        # Where all cores share their cache so (Core 2, Jaguar), none is the slower kind.
+        for cpu in range(8):
+            write(root / f"sys/devices/system/cpu/cpu{cpu}/cache/index0/shared_cpu_list", f"{cpu // 4 * 4}-7\n")
+        assert read_host(root)["efficient_cpus"] == ""
+
     def test_an_e_core_is_drawn_and_warned_of(self, host_files: HostFiles) -> None:
         root = host_files(nodes=("0-7",))
         write(root / "sys/devices/cpu_core/cpus", "0-3\n")
@@ -457,6 +471,43 @@ class TestCachesAndCores:
         assert self.warned(root, "2-3", book=2, feed_a=3) == []
         lines = Plan(root, isolated_cpus="6", services=[{"name": "book", "cpu": 6}]).drawn()
         assert any("isolated: book on 6, E core" in line for line in lines)
+
+
+class TestIrdma:
+    """E810's RDMA driver: while it runs, ice refuses each change of the channels, and a deploy would end with that."""
+
+    @pytest.fixture
+    def root(self, host_files: HostFiles) -> Path:
+        root = host_files()
+        add_nic(root, "ens1f0", "0000:3b:00.0", "ice", 1)
+        add_nic(root, "ens1f1", "0000:3b:00.1", "ice", 1)
+        add_nic(root, "ens2", "0000:5e:00.0", "mlx5_core", 1)
+        (root / "sys/module/irdma").mkdir(parents=True)
+        return root
+
+    def warned(self, root: Path, *extra: str, use: str = "kernel") -> list[str]:
+        nics = [data("ens1f0", "0000:3b:00.0", use), data("ens1f1", "0000:3b:00.1"), data("ens2", "0000:5e:00.0")]
+        pages = [{"node": 1, "size": "2M", "count": 64}]
+        plan = Plan(root, data_nics=nics, hugepages=pages, kernel_cmdline_extra=[*extra])
+        return [line.removeprefix("warning").strip() for line in plan.drawn() if line.startswith("warning")]
+
+    def test_is_warned_of_before_a_deploy(self, root: Path) -> None:
+        assert self.warned(root) == [
+            "ens1f0, ens1f1: the RDMA driver irdma is loaded and holds the channels, so that they can't be changed: "
+            "add module_blacklist=irdma to kernel_cmdline_extra, or give channels in nic_overrides as they are."
+        ]
+        assert self.warned(root, "module_blacklist=nouveau")[0].startswith("ens1f0, ens1f1: ")
+
+    @pytest.mark.parametrize("parameter", ["module_blacklist=irdma", "module_blacklist=nouveau,irdma"])
+    def test_that_the_next_boot_leaves_out_is_none(self, root: Path, parameter: str) -> None:
+        assert self.warned(root, parameter) == []
+
+    def test_that_is_not_loaded_is_none(self, root: Path) -> None:
+        (root / "sys/module/irdma").rmdir()
+        assert self.warned(root) == []
+
+    def test_what_vfio_takes_has_no_channels(self, root: Path) -> None:
+        assert self.warned(root, use="vfio")[0].startswith("ens1f1: ")
 
 
 def test_another_architecture_is_refused_first(host_files: HostFiles) -> None:

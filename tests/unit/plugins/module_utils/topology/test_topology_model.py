@@ -28,6 +28,7 @@ def wish(**changes: Any) -> Wish:
         "data_nics": [],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "kernel_cmdline_extra": [],
         "transport": {},
     }
     return Wish.from_inventory(inventory | changes)

@@ -39,6 +39,7 @@ def refused(root: Path, nic: dict[str, Any] | None = None, **changes: Any) -> li
         "data_nics": [DATA | (nic or {})],
         "clock": {"mode": "host"},
         "accept_risk": [],
+        "kernel_cmdline_extra": [],
         "transport": {},
     }
     return refusals(Wish.from_inventory(inventory | changes), Host.from_facts(read_host(root)))

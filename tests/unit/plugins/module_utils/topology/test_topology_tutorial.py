@@ -43,6 +43,7 @@ def server(host_files: Callable[..., Path]) -> Host:
 def test_the_host_file_is_granted_and_drawn_as_shown(host_files: Callable[..., Path]) -> None:
     variables = host_file()
     asked = {name.removeprefix("topology_"): value for name, value in (DEFAULTS | variables).items()}
+    asked["kernel_cmdline_extra"] = []
     asked["transport"] = variables["feed_engine_settings"]["transport"]
     host = server(host_files)
     wish = Wish.from_inventory(asked)
