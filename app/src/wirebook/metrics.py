@@ -6,12 +6,14 @@ process says of its transport, so it costs that process nothing.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from wirebook.core.books.books import State
 from wirebook.core.market.view import MarketView
+from wirebook.core.wire.records import Reason
 
 _GAUGES: Final = frozenset({"held", "nodes_used", "nodes_total"})
 """Values that can go down; all other numbers only grow until the book process is restarted."""
@@ -27,6 +29,14 @@ def _lines(view: MarketView, transport: Mapping[str, Any]) -> Iterator[str]:
     states = Counter(view.top(symbol.number).state for symbol in view.defined())
     books = {f'{{state="{state.name.lower()}"}}': states[state] for state in State}
     yield from _family("wirebook_books", "gauge", "Books by state.", books)
+    tops = {symbol.name: view.top(symbol.number) for symbol in view.defined()}
+    reasons = Counter(_reason(top.reason) for top in tops.values() if top.state is State.STALE)
+    stale = {f'{{reason="{reason}"}}': count for reason, count in sorted(reasons.items())}
+    yield from _family("wirebook_books_stale", "gauge", "STALE books by reason.", stale)
+    now = time.time_ns()
+    ages = {f'{{symbol="{name}"}}': (now - top.receive_ns) / 1e9 for name, top in tops.items() if top.receive_ns}
+    about = "Time since the feed received the last event of a book."
+    yield from _family("wirebook_book_age_seconds", "gauge", about, ages)
     for name, value in view.metrics().items():
         yield from _number("book", name, value)
     latency = {
@@ -44,6 +54,10 @@ def _lines(view: MarketView, transport: Mapping[str, Any]) -> Iterator[str]:
     for name, value in transport.items():
         if isinstance(value, int):
             yield from _number("transport", name, value)
+
+
+def _reason(number: int) -> str:
+    return next((reason.name.lower() for reason in Reason if reason == number), str(number))
 
 
 def _number(part: str, name: str, value: int) -> Iterator[str]:

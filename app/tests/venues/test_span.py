@@ -202,7 +202,9 @@ def test_an_answer_ahead_of_the_events_waits_for_them(kind: type[Exchange], monk
 
 
 @by_rest
-def test_a_book_that_is_lost_meanwhile_is_rebuilt_as_ever(kind: type[Exchange], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_book_that_is_lost_meanwhile_is_rebuilt_as_ever(
+    kind: type[Exchange], monkeypatch: pytest.MonkeyPatch
+) -> None:
     walk = Walk(kind, monkeypatch)
     while not walk.subject.wants:
         walk.step(1)
@@ -218,7 +220,8 @@ def test_a_book_that_is_lost_meanwhile_is_rebuilt_as_ever(kind: type[Exchange], 
 
 
 @pytest.mark.parametrize(
-    ("bids", "asks", "edges"), [(100, 100, (1, 100)), (99, 100, (None, 100)), (99, 99, (None, None)), (0, 0, (None, None))]
+    ("bids", "asks", "edges"),
+    [(100, 100, (1, 100)), (99, 100, (None, 100)), (99, 99, (None, None)), (0, 0, (None, None))],
 )
 def test_a_side_of_fewer_levels_than_asked_for_is_known_whole(
     bids: int, asks: int, edges: tuple[int | None, int | None]

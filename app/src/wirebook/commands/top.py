@@ -102,6 +102,11 @@ def _reason(number: int) -> str | None:
     return names.get(number, str(number)).lower().replace("_", " ")
 
 
+def _crossed(top: Top) -> bool:
+    """Whether the best bid isn't below the best ask."""
+    return top.bid_price is not None and top.ask_price is not None and top.bid_price >= top.ask_price
+
+
 def _stamp(stamp: Stamp) -> str:
     return stamp.name.removeprefix("STAMP_").lower() if stamp.name else str(int(stamp))
 
@@ -110,14 +115,14 @@ def _json(view: MarketView) -> dict[str, Any]:
     return {
         "alive": view.alive,
         "start_ns": view.start_ns,
-        "symbols": [_json_symbol(symbol, view.top(symbol.number)) for symbol in view.defined()],
+        "symbols": [_json_symbol(symbol, view.top(symbol.number), time.time_ns()) for symbol in view.defined()],
         "metrics": view.metrics(),
         "latency_ns": {stage.name: _json_stage(stage) for stage in view.latency()},
         "transport": _transport(view),
     }
 
 
-def _json_symbol(symbol: Symbol, top: Top) -> dict[str, Any]:
+def _json_symbol(symbol: Symbol, top: Top, now: int) -> dict[str, Any]:
     return {
         "symbol": symbol.number,
         "name": symbol.name,
@@ -133,6 +138,8 @@ def _json_symbol(symbol: Symbol, top: Top) -> dict[str, Any]:
         "publish_ns": top.publish_ns,
         "stamp": _stamp(top.stamp),
         "arrival_ns": top.arrival_ns,
+        "crossed": _crossed(top),
+        "age_seconds": round((now - top.receive_ns) / 1e9, 3) if top.receive_ns else None,
         "events": symbol.events,
     }
 
@@ -210,6 +217,8 @@ def _transport_line(view: MarketView) -> list[str]:
 def _row(symbol: Symbol, top: Top, rate: float, now: int) -> str:
     reason = _reason(top.reason)
     state = f"{top.state.name} {reason}" if reason else top.state.name
+    if top.state is State.LIVE and _crossed(top):
+        state += " crossed"
     bid, ask = (decimal(price, symbol.price_decimals) or "-" for price in (top.bid_price, top.ask_price))
     bids, asks = (decimal(size, symbol.quantity_decimals) or "-" for size in (top.bid_quantity, top.ask_quantity))
     return (

@@ -233,6 +233,7 @@ class Connection(WSListener):
             _log.warning("%s: no book's event for %.1f s: books are stale, connecting again", self._venue.name, quiet)
             self._hang_up(Reason.SILENCE)
             return False
+        self._publisher.flush()
         self.follower.look(now, time.time_ns())
         if self.follower.wants:
             self._publisher.flush()

@@ -221,6 +221,8 @@ class Counters:
     """Snapshots that replaced a live book, because its price had come near the old one's edge."""
     old_snapshots: int = 0
     """Snapshots too old for the events at hand: asked for again."""
+    crossed: int = 0
+    """Live books that stayed crossed or locked for longer than the venue's limit."""
     doubted: int = 0
     """Live books that had nothing to show for it any more: silence, unreadable messages, repeats alone."""
     malformed: int = 0
@@ -327,6 +329,10 @@ class Venue(ABC):
     """A connection on which nothing was heard for this long is dead, going by what the venue promises to send."""
     quiet_seconds: float = 60.0
     """A connection on which no book had an event for this long may have lost all of them: its books are stale."""
+    crossed_seconds: float = 5.0
+    """How long a book's best bid may stay at its best ask or above. No venue of ours trades on through that: an event
+    that comes in two messages takes moments, and the book of a call auction, which may cross for minutes, is nothing to
+    trade on. Infinite: for ever."""
     book_seconds: float = math.inf
     """The same of a single book, where the venue promises a sign of life for each."""
 

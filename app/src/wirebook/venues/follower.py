@@ -188,12 +188,38 @@ class BookFollower(ChainFollower):
             self._say(f"{reason.name} {name}", f"{name}: {text}: its book is stale until a new snapshot")
             self._counters.doubted += 1
             self._lose(track, reason, receive_ns)
+        for track in self._tracks.values():
+            if track.phase == Phase.LIVE:
+                self._look_at_crossing(track, now, receive_ns)
+            else:
+                track.crossed_since = None
         if self._renewed:
             self.settle(receive_ns)
         if self._venue.snapshot_levels is not None:
             for track in self._tracks.values():
                 if track.span is not None and now >= track.renew_due and track.phase == Phase.LIVE:
                     self._look_at_span(track, track.span, now)
+
+    def _look_at_crossing(self, track: _Track, now: float, receive_ns: int) -> None:
+        """A book that stays crossed is stale, and asked for once more: it may be one level that is wrong.
+
+        If the venue says the same again it is followed as it is, and live as soon as it isn't crossed any more.
+        """
+        symbol, books, name = track.instrument.id, self.sink.books, track.instrument.name
+        crossed = books.crossed(symbol)
+        seconds = track.crosses(crossed, now)
+        if track.crossed:
+            # What waits to be sent isn't in the books yet.
+            if not crossed and not self.sink.batch:
+                track.crossed = False
+                self.live += 1
+                books.snapshot(symbol, self.sink.batch, stale=True)
+                self.sink.commit(symbol)
+        elif seconds > self._venue.crossed_seconds:
+            self._counters.crossed += 1
+            self._say(f"crossed {name}", f"{name}: crossed or locked for {seconds:.1f} s: its book is stale")
+            self._lose(track, Reason.CROSSED, receive_ns)
+            track.crossed = True
 
     def _look_at_span(self, track: _Track, span: Span, now: float) -> None:
         """Ask for another snapshot before the price comes to the edge of the last one."""
@@ -400,8 +426,7 @@ class BookFollower(ChainFollower):
         if track.kept is not None:
             track.kept.append((event.raw, event.receive_ns))
         if track.phase == Phase.UNCHAINED:
-            self._enter(track)
-            self._whole(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
+            self._enter(track, Flag(0), event.last, event.exchange_ns, event.receive_ns)
         self.sink.commit(track.instrument.id)
 
     def _apply_snapshot(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> None:
@@ -425,8 +450,7 @@ class BookFollower(ChainFollower):
                 return
         self._begin_book(track, rows, last, snapshot.exchange_ns, receive_ns)
         if in_band:
-            self._enter(track)
-            self._whole(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
+            self._enter(track, Flag.SNAPSHOT, last, snapshot.exchange_ns, receive_ns)
         else:
             track.phase = Phase.UNCHAINED
         self.sink.commit(track.instrument.id)
@@ -438,8 +462,10 @@ class BookFollower(ChainFollower):
         """Append a snapshot's records, all but the last, and note how far it tells of the book."""
         append, symbol = self.sink.batch.append, track.instrument.id
         append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, exchange_ns, receive_ns)
-        sides = [[price for side, price, _ in rows if side == kind] for kind in (Kind.BID, Kind.ASK)]
-        span = told(*sides, self._venue.snapshot_levels)
+        bids = [price for kind, price, _ in rows if kind == Kind.BID]
+        asks = [price for kind, price, _ in rows if kind == Kind.ASK]
+        track.crossed = track.crossed and bool(bids and asks) and max(bids) >= min(asks)
+        span = told(bids, asks, self._venue.snapshot_levels)
         track.span = None if span.whole else span
         if not span.whole:
             edges = (span.bid_edge is not None) | (span.ask_edge is not None) << 1
@@ -471,7 +497,7 @@ class BookFollower(ChainFollower):
             self._refuse(track, error, receive_ns)
             return
         self._counters.renewals += 1
-        self.live -= 1
+        self.live -= not track.crossed
         track.phase = Phase.UNCHAINED
         self._begin_book(track, rows, snapshot.last, snapshot.exchange_ns, receive_ns)
         self.sink.commit(track.instrument.id)
@@ -483,9 +509,11 @@ class BookFollower(ChainFollower):
 
     # ---- states ----
 
-    def _enter(self, track: _Track) -> None:
-        """The book is whole and in sequence."""
-        self.live += track.phase != Phase.LIVE
+    def _enter(self, track: _Track, flags: Flag, last: int, exchange_ns: int, receive_ns: int) -> None:
+        """The book is whole and in sequence; live, unless it was crossed for too long and is so still."""
+        if not track.crossed:
+            self.live += track.phase != Phase.LIVE
+            self._whole(track, flags, last, exchange_ns, receive_ns)
         track.phase = Phase.LIVE
         if track.broken:
             track.broken = False
@@ -494,7 +522,7 @@ class BookFollower(ChainFollower):
     def _leave(self, track: _Track, reason: int, receive_ns: int) -> None:
         """Readers are told that the book is stale, if they have one."""
         if track.phase in (Phase.LIVE, Phase.UNCHAINED):
-            self.live -= track.phase == Phase.LIVE
+            self.live -= track.phase == Phase.LIVE and not track.crossed
             self._forget_renewal(track)
             self.sink.batch.append(
                 track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns

@@ -42,6 +42,18 @@ class Marked(Chain):
         """How many events it had taken when one came that it has had."""
         self.pulse: Pulse | None = None
         """None until the book was looked at."""
+        self.crossed = False
+        """It stayed crossed for too long, and is STALE until it isn't any more; its events go on being taken."""
+        self.crossed_since: float | None = None
+        """The look that first saw it crossed, or locked."""
+
+    def crosses(self, crossed: bool, now: float) -> float:
+        """Seconds for which the book has been crossed at every look; 0 if it isn't."""
+        if not crossed:
+            self.crossed_since = None
+            return 0.0
+        self.crossed_since = now if self.crossed_since is None else self.crossed_since
+        return now - self.crossed_since
 
 
 class Pulse:

@@ -1,8 +1,8 @@
 """How far a book is known whose snapshot has a limited number of levels, and when it has to be told anew.
 
-A snapshot by REST has its best levels, 1,000 a side on Binance, and events tell every change from there on. So a side is
-known as far as the snapshot's last level, its edge: beyond it, only what changed since is known. When the price walks
-towards the edge, a new snapshot is fetched in time; a book whose shown levels reach beyond it is STALE, by what
+A snapshot by REST has the best levels, 1,000 a side on Binance, and events tell every change from there on. So a side
+is known as far as the snapshot's last level, its edge: beyond it, only what changed since is known. When the price
+walks towards the edge, a new snapshot is fetched in time; a book whose shown levels reach beyond it is STALE, by what
 `core.books` and the book process see at every event.
 """
 

@@ -33,7 +33,7 @@ cdef struct Book:
     uint8_t quantity_decimals
     uint32_t symbol
     uint8_t beyond         # bit 0, 1: one of the first levels of this side is worse than its edge, or isn't there
-    uint8_t doubt          # the Reason why a LIVE book isn't to be believed now, by what is known of its source; 0: none
+    uint8_t doubt          # Reason why a LIVE book isn't to be believed, by what is known of its source; 0: none
 
 # The best levels of a side, the best first. Unused rungs are 0.
 cdef struct Ladder:

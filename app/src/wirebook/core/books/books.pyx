@@ -14,8 +14,8 @@ from wirebook.core.base.hints cimport unlikely
 from wirebook.core.base.memory cimport Arena
 from wirebook.core.base.ring cimport RING_SLOT
 from wirebook.core.books.book cimport (
-    BATCH_MAX, CHANGED_SPAN, DEPTH, STATE_EMPTY, STATE_LIVE, STATE_STALE, Book, BookSet, Ladder, Listener, book_best,
-    key_of, owner_of, price_of,
+    BATCH_MAX, CHANGED_SPAN, DEPTH, STATE_EMPTY, STATE_LIVE, STATE_STALE, Book, BookSet, Ladder, Listener,
+    book_best, key_of, owner_of, price_of,
 )
 from wirebook.core.books.ladder cimport ladder_make, ladder_set
 from wirebook.core.books.pages cimport (
@@ -23,8 +23,8 @@ from wirebook.core.books.pages cimport (
     pages_clear, pages_highest, pages_make, pages_set, pages_total, pages_used, popcount, prefetch_write,
 )
 from wirebook.core.wire.records cimport (
-    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, OUT_OF_SPAN, POOL_EXHAUSTED, RESYNC, SNAPSHOT, SPAN,
-    STALE, SYMBOLS, Batch, Record,
+    ASK, BID, CLEAR, DEFINE, EVENT_END, HEARTBEAT, LIVE, NAME_BYTES, OUT_OF_SPAN, POOL_EXHAUSTED, RESYNC, SNAPSHOT,
+    SPAN, STALE, SYMBOLS, Batch, Record,
 )
 from wirebook.errors import UserError
 
@@ -110,7 +110,7 @@ cdef void book_span(BookSet* books, Book* book, uint64_t bid_edge, uint64_t ask_
 
 
 cdef void book_measure(BookSet* books, Book* book) noexcept nogil:
-    """Look whether the first levels of each side are within its edge. There may be others beyond it that nobody told."""
+    """Look whether the first levels of each side are within its edge. Beyond it may be others that nobody told."""
     cdef uint32_t kind, owner
     book.beyond = 0
     for kind in range(2):
@@ -328,16 +328,16 @@ cdef void append_side(BookSet* books, Book* book, uint8_t kind, Batch batch, int
 
 
 cdef void append_span(Batch batch, Book* book, bid, ask):
-    batch.add(book.symbol, SPAN, SNAPSHOT, (bid is not None) | (ask is not None) << 1, book.update_id, bid or 0, ask or 0,
-              book.exchange_ns, book.receive_ns)
+    cdef int edges = (bid is not None) | (ask is not None) << 1
+    batch.add(book.symbol, SPAN, SNAPSHOT, edges, book.update_id, bid or 0, ask or 0, book.exchange_ns, book.receive_ns)
 
 
 cdef class Books:
     """The books of `symbols` symbols, all memory taken from `arena` (64 MB of it by default) at construction.
 
-    Headers, best levels, edges and names take 664 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes the
-    common pool of nodes and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is filled
-    around it; one of 2 ** 32 units or more, up to 640.
+    Headers, best levels, edges and names take 664 bytes a symbol; the rest of the arena, but for `leave` bytes, becomes
+    the common pool of nodes and blocks. A level takes between 9 and some 130 bytes of it, by how densely the book is
+    filled around it; one of 2 ** 32 units or more, up to 640.
     """
 
     def __cinit__(self, uint32_t symbols=2048, Arena arena=None, bint prefetch=True, size_t leave=0):
@@ -398,14 +398,15 @@ cdef class Books:
         finally:
             free(found)
 
-    def snapshot(self, uint32_t symbol, Batch batch):
-        """Append a LIVE book to `batch` as the records that make it: CLEAR, SPAN if a side has an edge, all levels, LIVE.
+    def snapshot(self, uint32_t symbol, Batch batch, bint stale=False):
+        """Append a LIVE book to `batch` as the records that make it: CLEAR, SPAN if a side has an edge, levels, LIVE.
 
-        Of any other nothing is appended. OverflowError when the batch has no room for them; then nothing was appended.
+        Of any other nothing is appended, unless `stale` asks for it: then it is one to be LIVE again. OverflowError
+        when the batch has no room for them; then nothing was appended.
         """
         cdef Book* book = self.book(symbol)
         cdef int64_t* found
-        if book.state != STATE_LIVE:
+        if book.state != STATE_LIVE and not stale:
             return
         span = self.span(symbol)
         bounded = span != (None, None)
@@ -444,6 +445,13 @@ cdef class Books:
         """
         self.book(symbol)
         return side_within(&self.set, symbol, BID, most), side_within(&self.set, symbol, ASK, most)
+
+    def crossed(self, uint32_t symbol):
+        """Whether the best bid isn't below the best ask."""
+        cdef Book* book = self.book(symbol)
+        cdef int64_t bid, ask, quantity
+        return (book_best(&self.set, book, BID, &bid, &quantity) & book_best(&self.set, book, ASK, &ask, &quantity)) \
+            and bid >= ask
 
     def state(self, uint32_t symbol):
         """The book's State: one whose first levels aren't known any more is STALE."""

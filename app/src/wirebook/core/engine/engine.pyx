@@ -56,9 +56,9 @@ cdef class Engine:
     `lines` is how many lines packets come on; a packet that one line lost is waited for up to `gap_timeout` seconds.
 
     `batch` records at a time are applied; `busy` never sleeps while `run()` lasts, else poll(2) waits for packets. A
-    source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. So have all,
-    while what is taken may have waited for more than `behind` seconds, because this process was stopped or has more to
-    do than it can: until all that had come is taken, and something newer comes. `history`
+    source that sent nothing for `silence` seconds has its books published as STALE until it is heard again. So have
+    all, while what is taken may have waited for more than `behind` seconds, because this process was stopped or has
+    more to do than it can: until all that had come is taken, and something newer comes. `history`
     records can be kept while books are rebuilt, in memory of `arena`. `audit` is a file that gets a line for every
     event published: symbol, update id, state, bid price and quantity, ask price and quantity. Whom to believe,
     `publications`, `senders` and `takeover`, is the `Arbiter`'s.
