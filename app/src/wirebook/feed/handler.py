@@ -36,7 +36,7 @@ from wirebook.feed.progress import Progress
 from wirebook.feed.publisher import Publisher, Sends
 from wirebook.feed.quota import Quota, state_path
 from wirebook.feed.rest import Rest, RestError
-from wirebook.feed.sayings import Sayings
+from wirebook.sayings import Sayings
 from wirebook.feed.tls import client_context
 from wirebook.notify import notify, watchdog_interval
 from wirebook.recording import Recorder

@@ -445,7 +445,7 @@ class BookFollower(ChainFollower):
         append, symbol = self.sink.batch.append, track.instrument.id
         append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, exchange_ns, receive_ns)
         sides = [[price for side, price, _ in rows if side == kind] for kind in (Kind.BID, Kind.ASK)]
-        span = told(*sides, self._venue.snapshot_levels)
+        span = told(sides[0], sides[1], self._venue.snapshot_levels)
         track.span = None if span.whole else span
         if not span.whole:
             edges = (span.bid_edge is not None) | (span.ask_edge is not None) << 1

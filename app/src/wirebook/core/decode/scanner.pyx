@@ -63,7 +63,7 @@ cdef class Scanner:
             if not (0 <= price_decimals <= 18 and 0 <= quantity_decimals <= 18):
                 raise ValueError(f"{name}: {price_decimals} and {quantity_decimals} decimals are not both 0 to 18")
             if not name.isascii() or len(encoded) > NAME_WORDS * 8:  # events of it are the slow decoder's
-                place += 1
+                index += 1
                 continue
             memset(&wanted, 0, sizeof(wanted))
             memcpy(wanted.name, <char*> encoded, <size_t> len(encoded))
