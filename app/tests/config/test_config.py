@@ -121,7 +121,14 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"feed": [{**FEED, "symbols": "BTCUSDT"}]}, ["feed[0].symbols", '"BTCUSDT"']),
         ({"feed": [{**FEED, "symbols": [{"id": 1}]}]}, ["feed[0].symbols[0].instrument", "missing"]),
         ({"feed": [{**FEED, "symbols": [{"id": 2048, "instrument": "X"}]}]}, ["feed[0].symbols[0].id", "2048", "2047"]),
-        ({"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "btc"}]}]}, ["instrument", '"btc"', "capitals"]),
+        (
+            {"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "BTC USD"}]}]},
+            ["instrument", '"BTC USD"', "as the venue writes them"],
+        ),
+        (
+            {"feed": [{**FEED, "symbols": [{"id": 1, "instrument": "币" * 12}]}]},
+            ["44 bytes", "40 at most", "binance:币"],
+        ),
         ({"feed": [{**FEED, "venue": "nasdaq"}]}, ["feed[0].venue", '"nasdaq"', "binance"]),
         ({"feed": [{**FEED, "websocket": "http://x"}]}, ["feed[0].websocket", "wss://"]),
         ({"feed": [{**FEED, "rest": "https://"}]}, ["feed[0].rest", "https://"]),
@@ -228,3 +235,20 @@ def test_the_list_of_senders() -> None:
     for wrong in ("10.1.2.3", ["239.192.7.1"], ["colo1"], [1], ["10.1.2.3"] * 65):
         with pytest.raises(UserError, match=r"transport\.senders = .* not allowed; it must be a list of up to 64 IPv4"):
             parse({"transport": {"senders": wrong}})
+
+
+@pytest.mark.parametrize(
+    ("venue", "name"),
+    [
+        ("binance-usdm", "币安人生USDT"),
+        ("binance", "我踏马来了USDT"),
+        ("binance-usdm", "1000000MOGUSDT"),
+        ("binance-usdm", "BTCUSDT_251226"),
+        ("kraken", "AAPLx/USD"),
+        ("okx", "BTC-USD_UM-260327-100000-C"),
+        ("coinbase", "00-USD"),
+    ],
+)
+def test_an_instrument_is_named_as_the_venue_names_it(venue: str, name: str) -> None:
+    config = parse({"feed": [{"venue": venue, "symbols": [{"id": 0, "instrument": name}]}]})
+    assert config.feed[0].symbols[0].instrument == name

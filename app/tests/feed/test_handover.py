@@ -346,3 +346,30 @@ def test_a_stopped_line_leaves_no_connection_behind() -> None:
         assert feed.sent.books.state(SYMBOL) is State.STALE
 
     run(scene)
+
+
+def test_a_successor_whose_venue_has_other_decimals_is_published_in_them() -> None:
+    async def scene(feed: Feed) -> None:
+        there = Rehearsal(feed)
+        fine, there.market.sides = there.market.sides, ({9000: 1000}, {10100: 2000})
+        there.market.note()
+        old = await feed.local.client(0)
+        await until(lambda: old.topics() == ["BTCUSDT"])
+        old.send(there.market.snapshot())
+        await until(lambda: there.published_id() == there.market.id)
+        new = await there.successor()
+        there.market.sides = fine
+        there.market.step()
+        there.market.note()
+        new.send(there.market.snapshot())
+        await until(lambda: there.built_id() == there.market.id)
+        while there.followed.changing:
+            there.tick()
+        assert there.right()
+        assert feed.sent.books.decimals(SYMBOL) == (2, 3)
+        assert feed.publisher.instruments[SYMBOL] == BybitLinear.instrument
+        new.send(there.market.event())
+        await until(lambda: there.published_id() == there.market.id)
+        assert there.right()
+
+    run(scene, instruments=[BybitLinear.instrument._replace(price_decimals=0)])

@@ -47,15 +47,15 @@ def test_a_made_up_venue_over_tls(tmp_path: Path, venue: str) -> None:
 
 
 @pytest.mark.parametrize("venue", MADE_UP)
-def test_an_instrument_that_the_venue_lacks_is_named(tmp_path: Path, venue: str) -> None:
+def test_an_instrument_that_the_venue_lacks_is_named_and_the_others_are_followed(tmp_path: Path, venue: str) -> None:
     with Sim("--venue", venue, "--synthetic", "--symbols", "2") as sim:
         here, there = sim.venue["symbols"]
         absent = here.replace("0", "9")
         with node(tmp_path, {**sim.venue, "symbols": [here, absent, there]}) as under_test:
-            under_test.start("feed", venue)
-            assert under_test.ended("feed") == 2
-    last = under_test.log("feed").decode().splitlines()[-1]
-    assert last == f"wirebook: {venue} has no instrument {absent}; take it out of the [[feed]]'s symbols"
+            under_test.start_both()
+            under_test.wait_live(2)
+    sentence = f"{venue} has no instrument {absent}: the feed runs without it; take it out of the [[feed]]'s symbols"
+    assert f"ERROR {sentence}" in under_test.log("feed").decode().splitlines()
 
 
 @pytest.mark.parametrize("venue", RECORDED)

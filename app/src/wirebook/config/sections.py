@@ -113,7 +113,7 @@ class Symbol:
 
     id: int = fields.between(0, MAX_SYMBOLS - 1)
     instrument: str = fields.text(
-        r"[A-Z0-9][A-Z0-9/_.-]{0,23}", "the venue's own name of it, in capitals, 24 characters at most"
+        r"[^\W_][\w/.:-]*", "the venue's own name of it: letters, as the venue writes them, digits and any of / _ . : -"
     )
 
 

@@ -10,6 +10,9 @@ from wirebook.config.sections import Config, Feed, Transport
 Place = tuple[str | int, ...]
 """Where a value is: its keys, and its places in lists."""
 
+_NAME_BYTES = 40
+"""Of `venue:INSTRUMENT` on the wire."""
+
 
 def contradictions(config: Config) -> Iterator[tuple[Place, str]]:
     """Each value that doesn't go with another, with the sentence that says so."""
@@ -75,6 +78,12 @@ def _symbols(number: int, feed: Feed, ids: dict[int, str], most: int) -> Iterato
         name = f"{feed.venue}:{symbol.instrument}"
         if symbol.instrument in seen:
             yield (*path, "instrument"), f"feed[{number}].symbols names {symbol.instrument} twice; take one out"
+        if len(name.encode()) > _NAME_BYTES:
+            yield (
+                (*path, "instrument"),
+                f"feed[{number}].symbols names {symbol.instrument}, and {name} has {len(name.encode())} bytes in UTF-8;"
+                f" a name has {_NAME_BYTES} at most: take it out",
+            )
         if symbol.id in ids:
             yield (*path, "id"), f"the id {symbol.id} of {name} is also that of {ids[symbol.id]}; each needs its own"
         if symbol.id >= most:

@@ -27,6 +27,7 @@ from wirebook.venues.base import (
     Instrument,
     Sink,
     Venue,
+    WantDefine,
     WantLog,
     WantResubscribe,
     WantSend,
@@ -346,6 +347,9 @@ class Connection(WSListener):
             elif isinstance(want, WantSend):
                 if self._transport is not None:
                     self._transport.send(WSMsgType.TEXT, want.text)
+            elif isinstance(want, WantDefine):
+                if self.follower.sink is self._publisher:  # else when it takes over
+                    self._publisher.instruments[want.instrument.id] = want.instrument
             elif isinstance(want, WantLog):
                 self._say(want.cause, want.text)
 

@@ -113,6 +113,7 @@ class Followed:
 
     def _begin(self, now: float) -> None:
         _log.info("the connection is %.0f s old: making its successor", self.connection.age(now))
+        self._instruments = list(self.connection.follower.instruments.values())
         successor = self._make(self._instruments, self._understudy)
         successor.hold_recording()
         self._change = _Change(successor, now + max(_LEAST_OVERLAP_SECONDS, self._lifetime * _MOST_OVERLAP))
@@ -128,9 +129,13 @@ class Followed:
         self._change = None
         self.connection.retire()
         self._publisher.flush()
+        self._instruments = list(change.successor.follower.instruments.values())
         for instrument in self._instruments:
             symbol = instrument.id
-            if self._caught_up(instrument) and self._publisher.books.state(symbol) == State.LIVE:
+            if instrument != self._publisher.instruments[symbol]:
+                self._publisher.redefine(instrument)
+                self._publish_whole(symbol)
+            elif self._caught_up(instrument) and self._publisher.books.state(symbol) == State.LIVE:
                 self._publish_difference(symbol)
             else:
                 self._publish_whole(symbol)

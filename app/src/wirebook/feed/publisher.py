@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from wirebook.core.books.books import Books
 from wirebook.core.wire.packet import RECORDS, Channel, Encoder
-from wirebook.core.wire.records import Batch, Flag, Kind
+from wirebook.core.wire.records import Batch, Flag, Kind, Reason
 from wirebook.venues.base import Instrument
 
 BATCH_RECORDS: Final = 1 << 17
@@ -68,7 +68,9 @@ class Publisher:
         self._snapshot = snapshot
         self._scratch = Batch(BATCH_RECORDS)
         self._rate = snapshot_rate
-        self._turn = cycle(instruments)
+        self.instruments = {instrument.id: instrument for instrument in instruments}
+        """As they are defined now."""
+        self._turn = cycle(list(self.instruments))
         self._count = len(instruments)
         self._credit = 0.0
         self._due = 0.0
@@ -86,6 +88,17 @@ class Publisher:
             self._incremental.publish(self._encoder, self.batch, Channel.INCREMENTAL_CHANNEL)
             self.books.apply(self.batch)
             self.batch.clear()
+
+    def redefine(self, instrument: Instrument) -> None:
+        """Readers are told of other decimals, while the book is stale; its levels are to follow in them."""
+        at = self.books.update_id(instrument.id)
+        self.batch.append(instrument.id, Kind.STALE, Flag.EVENT_END, Reason.RESYNC, at)
+        self._define(self.batch, instrument)
+        self.instruments[instrument.id] = instrument
+
+    def _define(self, batch: Batch, instrument: Instrument) -> None:
+        name = f"{self._venue}:{instrument.name}"
+        batch.define(instrument.id, name, instrument.price_decimals, instrument.quantity_decimals)
 
     def _sample(self) -> None:
         exchange_ns, receive_ns = self.batch.times()
@@ -114,14 +127,9 @@ class Publisher:
         self._due = min(self._due + seconds / _SNAPSHOT_PERIOD * self._count, self._count)
         while self._credit > 0 and self._due >= 1:
             self.flush()
-            instrument = next(self._turn)
+            instrument = self.instruments[next(self._turn)]
             self._scratch.clear()
-            self._scratch.define(
-                instrument.id,
-                f"{self._venue}:{instrument.name}",
-                instrument.price_decimals,
-                instrument.quantity_decimals,
-            )
+            self._define(self._scratch, instrument)
             self.books.snapshot(instrument.id, self._scratch)
             self._snapshot.publish(self._encoder, self._scratch, Channel.SNAPSHOT_CHANNEL)
             self._credit -= len(self._scratch)

@@ -266,7 +266,14 @@ class WantLog:
     text: str
 
 
-Want = WantSnapshot | WantResubscribe | WantSend | WantLog
+@dataclass(frozen=True, slots=True)
+class WantDefine:
+    """The instrument has other decimals from its next snapshot on; the DEFINE is in the sink's batch already."""
+
+    instrument: Instrument
+
+
+Want = WantSnapshot | WantResubscribe | WantSend | WantLog | WantDefine
 
 
 class Sink(Protocol):

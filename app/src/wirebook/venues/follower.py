@@ -36,6 +36,7 @@ from wirebook.venues.base import (
     UnrepresentableError,
     Venue,
     Want,
+    WantDefine,
     WantLog,
     WantResubscribe,
     WantSnapshot,
@@ -44,6 +45,7 @@ from wirebook.venues.base import (
 from wirebook.venues.checksum import TextBook
 from wirebook.venues.fields import cut
 from wirebook.venues.liveness import Marked, doubts
+from wirebook.venues.rescale import Level, fitting, unfit
 from wirebook.venues.span import COUNT_SECONDS, RENEW_SECONDS, Span, told
 
 _MOST_BUFFERED = 10_000
@@ -86,6 +88,8 @@ class _Track(Marked):
         """The book's id when a snapshot was asked for that is to replace it."""
         self.renewal: Snapshot | None = None
         """That snapshot, while the book's events haven't come as far."""
+        self.unfit: list[Level] = []
+        """Levels of events that the instrument's decimals don't hold: the next snapshot's have to."""
         self.refused = b""
         """The last event that broke the chain. It is buffered for the next snapshot, but not for the one after: an
         event with an absurd id would keep the book stale for ever."""
@@ -403,6 +407,8 @@ class BookFollower(ChainFollower):
         try:
             rows = self._rows(track.instrument, message)
         except (MalformedError, UnrepresentableError) as error:
+            if isinstance(error, UnrepresentableError):
+                track.unfit = unfit(track.instrument, (*message.bids, *message.asks))
             self._refuse(track, error, receive_ns)
             return
         if message.checksum is not None and track.texts is not None:
@@ -439,7 +445,7 @@ class BookFollower(ChainFollower):
             return
         last = _id(snapshot, track)
         try:
-            rows = self._rows(track.instrument, snapshot)
+            rows = self._rescaled(track, snapshot, receive_ns)
         except (MalformedError, UnrepresentableError) as error:
             self._refuse(track, error, receive_ns)
             return
@@ -462,8 +468,7 @@ class BookFollower(ChainFollower):
         """Append a snapshot's records, all but the last, and note how far it tells of the book."""
         append, symbol = self.sink.batch.append, track.instrument.id
         append(symbol, Kind.CLEAR, Flag.SNAPSHOT, 0, last, 0, 0, exchange_ns, receive_ns)
-        bids = [price for kind, price, _ in rows if kind == Kind.BID]
-        asks = [price for kind, price, _ in rows if kind == Kind.ASK]
+        bids, asks = ([price for side, price, _ in rows if side == kind] for kind in (Kind.BID, Kind.ASK))
         track.crossed = track.crossed and bool(bids and asks) and max(bids) >= min(asks)
         span = told(bids, asks, self._venue.snapshot_levels)
         track.span = None if span.whole else span
@@ -506,6 +511,38 @@ class BookFollower(ChainFollower):
 
     def _forget_renewal(self, track: _Track) -> None:
         track.kept = track.renewal = None
+
+    # ---- other decimals ----
+
+    def _rescaled(self, track: _Track, snapshot: Snapshot, receive_ns: int) -> list[_Row]:
+        """The snapshot's levels in integers, of other decimals where these don't hold them. Raises as `_rows` does."""
+        if not track.unfit:
+            try:
+                return self._rows(track.instrument, snapshot)
+            except UnrepresentableError:
+                pass
+        scale = fitting(track.instrument, [*snapshot.bids, *snapshot.asks, *track.unfit])
+        if scale is not None and scale != track.instrument[2:]:
+            self._redefine(track, track.instrument._replace(**scale._asdict()), receive_ns)
+        if scale is not None:
+            track.unfit = []
+        return self._rows(track.instrument, snapshot)
+
+    def _redefine(self, track: _Track, instrument: Instrument, receive_ns: int) -> None:
+        """Readers are told of other decimals while the book is stale, just before its levels come in them."""
+        self._leave(track, Reason.RESYNC, receive_ns)
+        track.phase = Phase.AWAITING
+        track.instrument = instrument
+        self.instruments[instrument.id] = instrument
+        self.scanner = self._venue.scanner(list(self.instruments.values()))
+        name = f"{self._venue.name}:{instrument.name}"
+        self.sink.batch.define(instrument.id, name, instrument.price_decimals, instrument.quantity_decimals)
+        self.wants.append(WantDefine(instrument))
+        self._say(
+            f"scale {instrument.name}",
+            f"{instrument.name}: the venue's prices or quantities have other decimals than defined:"
+            f" {instrument.price_decimals} and {instrument.quantity_decimals} from now on",
+        )
 
     # ---- states ----
 

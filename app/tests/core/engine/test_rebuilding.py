@@ -86,6 +86,25 @@ def test_a_snapshot_of_another_epoch_is_not_used(path: Path) -> None:
     all_right(engine, again)
 
 
+def test_the_decimals_of_a_book_that_goes_on_are_those_of_its_incrementals(path: Path) -> None:
+    """A snapshot that was sent before they changed, and comes after it, doesn't put the point where it was."""
+    publisher = Publisher(1)
+    engine = engine_at(path)
+    view = MarketView(path, silence=60.0)
+    name = publisher.snapshot(0)
+    give(engine, publisher.heartbeat(), name)
+    before = engine.books.decimals(0)
+    stale = publisher.stale(0, Reason.RESYNC)
+    publisher.batch.define(0, "test:S0", before[0] + 1, before[1] + 2)
+    changed = publisher.inline(0)
+    late = publisher.snapshot(0)
+    give(engine, stale, changed, late)
+    assert engine.books.state(0) is State.LIVE
+    assert engine.books.decimals(0) == (before[0] + 1, before[1] + 2)
+    symbol = next(one for one in view.defined() if one.number == 0)
+    assert (symbol.price_decimals, symbol.quantity_decimals) == (before[0] + 1, before[1] + 2)
+
+
 def test_a_snapshot_of_a_publisher_that_is_not_followed_is_refused(path: Path) -> None:
     """A publisher whose clock was set back is followed after a silence; then nothing of another counts any more."""
     engine = engine_at(path)

@@ -484,7 +484,7 @@ cdef class Books:
         """`venue:INSTRUMENT` of the symbol's DEFINE; empty before it came."""
         self.book(symbol)
         cdef char* name = self.set.names + NAME_BYTES * <size_t> symbol
-        return name[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
+        return name[:NAME_BYTES].rstrip(b"\0").decode("utf-8", "replace")
 
     def counters(self):
         """What happened since the start, and how many of the pool's nodes of 64 bytes are in use; a block is 8."""

@@ -48,5 +48,6 @@ cdef class Recovery:
     cdef bint name_fits(self, const Record* record) noexcept nogil
     cdef void refuse(self, Source* source, uint8_t kind) noexcept nogil
     cdef void part(self, uint32_t symbol, uint8_t reason) noexcept nogil
+    cdef bint redefined(self, const Record* record) noexcept nogil
     cdef bint claim(self, Source* source, uint32_t symbol) noexcept nogil
     cdef void keep(self, const Record* record, uint64_t sequence) noexcept nogil

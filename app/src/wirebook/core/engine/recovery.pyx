@@ -202,7 +202,10 @@ cdef class Recovery:
             if record.symbol >= self.books.set.symbols or not self.claim(source, record.symbol):
                 continue
             if record.kind == DEFINE:
-                self.define(source, record)
+                # The decimals of a book that goes on are those of its incrementals: they were told there, just before
+                # its levels. A snapshot may have been sent earlier.
+                if self.gates[record.symbol] == 0 or not self.redefined(record):
+                    self.define(source, record)
             elif record.kind == CLEAR:
                 source.rebuilding = -1
                 if self.gates[record.symbol] != 0:
@@ -222,6 +225,12 @@ cdef class Recovery:
                     books_apply(&self.books.set, record, 1)
                 elif record.kind == LIVE:
                     self.rebuilt(source, record)
+
+    cdef bint redefined(self, const Record* record) noexcept nogil:
+        """Whether a DEFINE says something else than an earlier one of its symbol."""
+        cdef Book* book = self.books.set.books + record.symbol
+        cdef const char* name = self.books.set.names + NAME_BYTES * <size_t> record.symbol
+        return name[0] != 0 and record.aux != (book.price_decimals | <uint32_t> book.quantity_decimals << 8)
 
     cdef void rebuilt(self, Source* source, const Record* record) noexcept nogil:
         """The whole snapshot is there: apply what is newer, and the book is LIVE."""

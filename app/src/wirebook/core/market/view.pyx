@@ -260,4 +260,4 @@ cdef tuple state_of(MarketRecord* copy, bint alive):
 
 
 cdef str text(const char* name):
-    return name[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
+    return name[:NAME_BYTES].rstrip(b"\0").decode("utf-8", "replace")

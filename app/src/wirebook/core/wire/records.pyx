@@ -82,11 +82,11 @@ cdef class Batch:
             raise OverflowError(f"the batch holds {self.capacity} records and is full")
 
     def define(self, uint32_t symbol, str name, uint8_t price_decimals, uint8_t quantity_decimals):
-        """Append a DEFINE record: `name` is `venue:INSTRUMENT`, at most 40 ASCII characters."""
-        cdef bytes text = name.encode("ascii")
+        """Append a DEFINE record: `name` is `venue:INSTRUMENT`, at most 40 bytes of UTF-8."""
+        cdef bytes text = name.encode()
         cdef Record* record
         if not 0 < len(text) <= NAME_BYTES:
-            raise ValueError(f"a symbol's name has 1 to {NAME_BYTES} characters: {name!r}")
+            raise ValueError(f"a symbol's name has 1 to {NAME_BYTES} bytes: {name!r}")
         record = self.push()
         if record == NULL:
             raise OverflowError(f"the batch holds {self.capacity} records and is full")
