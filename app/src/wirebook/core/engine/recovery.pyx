@@ -121,15 +121,15 @@ cdef class Recovery:
     cdef void define(self, Source* source, const Record* record) noexcept nogil:
         """Take a symbol's name and decimals, if the name is its own.
 
-        A book whose decimals change is no longer what it was: its levels are in other units. Without a name it had none.
+        A LIVE book whose decimals change is no longer what it was: its levels are in other units.
         """
         cdef Book* book = self.books.set.books + record.symbol
-        cdef bint defined = self.books.set.names[NAME_BYTES * <size_t> record.symbol] != 0
         if not self.name_fits(record):
             self.refuse(source, BY_NAME)
             return
-        if defined and book.state == STATE_LIVE and (book.price_decimals | book.quantity_decimals << 8) != record.aux:
+        if book.state == STATE_LIVE and self.redefined(record):
             self.part(record.symbol, RESYNC)
+            self.follows[record.symbol].marked = source.last
         books_apply(&self.books.set, record, 1)
         self.publisher.market.define(&self.books.set, book)
 
@@ -204,8 +204,9 @@ cdef class Recovery:
             if record.kind == DEFINE:
                 # The decimals of a book that goes on are those of its incrementals: they were told there, just before
                 # its levels. A snapshot may have been sent earlier.
-                if self.gates[record.symbol] == 0 or not self.redefined(record):
-                    self.define(source, record)
+                if self.gates[record.symbol] != 0 and self.redefined(record):
+                    continue
+                self.define(source, record)
             elif record.kind == CLEAR:
                 source.rebuilding = -1
                 if self.gates[record.symbol] != 0:

@@ -217,7 +217,7 @@ def test_the_command_ends_with_2_and_without_a_traceback(
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == [
         "mine/host_vars/colo1.yml:4",
         "",
-        "mine/hosts.yml:11",
+        "mine/hosts.yml:12",
         "",
         "mine",
     ]
