@@ -86,7 +86,7 @@ def test_an_empty_file_has_working_defaults() -> None:
         ({"book": {"batch": 0}}, ["book.batch", "0", "from 1 to 64"]),
         ({"book": {"symbols": 2049}}, ["book.symbols", "2049", "2048"]),
         ({"book": {"poll": "sleep"}}, ["book.poll", '"sleep"', "busy, wait"]),
-        ({"book": {"bacth": 16}}, ["book.bacth", "batch, cpu"]),
+        ({"book": {"bacth": 16}}, ["book.bacth", "batch, behind_seconds, cpu"]),
         ({"boook": {}}, ["boook", "book, feed"]),
         ({"book": 5}, ["book = 5", "[book]"]),
         ({"memory": {"lock": 1}}, ["memory.lock", "1", "true or false"]),

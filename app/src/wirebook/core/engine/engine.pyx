@@ -186,7 +186,8 @@ cdef class Engine:
         self.finish()
         self.recovery.lose(source, CONTESTED)
         # What was applied before isn't kept: a snapshot that lacks some of it must not be taken.
-        source.whole_from = max(source.whole_from, source.last + 1)
+        if source.whole_from != 0:
+            source.whole_from = source.last + 1
 
     cdef void out_of_turn(self, const Received* received, Stream* stream, int order) noexcept nogil:
         if order == LATE:
