@@ -108,6 +108,7 @@ def test_an_empty_file_has_working_defaults() -> None:
             ["transport.group_b", "17001", "line A's on the same interface", "interface_b"],
         ),
         ({"book": {"silence_seconds": 1}}, ["book.silence_seconds", "1.2"]),
+        ({"book": {"behind_seconds": 0}}, ["book.behind_seconds", "from 0.1"]),
         ({"transport": {"gap_timeout_ms": -1}}, ["transport.gap_timeout_ms", "-1", "milliseconds"]),
         ({"transport": {"port": 70000}}, ["transport.port", "70000", "65535"]),
         ({"transport": {"interface": ""}}, ["transport.interface", "interface"]),
