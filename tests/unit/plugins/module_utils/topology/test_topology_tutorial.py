@@ -77,6 +77,6 @@ def test_the_inventory_of_a_reader_is_judged_right(tmp_path: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name, text in re.findall(r"```yaml\n# (inventory/mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
         (tmp_path / name).write_text(text)
-    command = [sys.executable, ROOT / "tools/inventory", "check", mine]
+    command = [sys.executable, str(ROOT / "tools/inventory"), "check", str(mine)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
