@@ -35,25 +35,25 @@ cdef enum:
 
 
 class Publication(NamedTuple):
-    """A stream that is to be followed, and the books that it carries."""
+    """A stream that is to be followed, by its numbers in packets; `names` has `venue:INSTRUMENT` by the symbol's id."""
 
     venue: int
-    """The venue's number, as in packets."""
     stream: int
     names: Mapping[int, str]
-    """`venue:INSTRUMENT` by the symbol's id."""
 
 
 class Refusal(NamedTuple):
-    """Who wasn't believed, and why; `packets` (of a symbol or a name: records) so far."""
+    """Who wasn't believed, and why; `packets` (of a symbol or a name: records) so far.
+
+    The kinds: unknown stream; sender, not one of those allowed; publisher, another one is followed; epoch, more than an
+    hour ahead; symbol, not of this stream; name, not the symbol's. `sender` is address and port, empty where the
+    transport doesn't know.
+    """
 
     kind: str
-    """unknown stream; sender: not one of those allowed; publisher: another one is followed; epoch: more than an hour
-    ahead; symbol: not of this stream; name: not the symbol's."""
     venue: int
     stream: int
     sender: str
-    """Address and port; empty where the transport doesn't know."""
     packets: int
 
 
@@ -65,9 +65,8 @@ def memory_bytes():
 cdef class Arbiter:
     """Checks packets and follows the sequence of every (venue, stream, channel) over `lines` lines, 1 or 2.
 
-    A hole is waited for up to `timeout` seconds. A sequence missing on all lines is a gap, a higher epoch is the
-    publisher's restart; packets of an older epoch, and those given up already, are late. Packets held back are copied
-    to memory of `arena`, 1024 of them at most.
+    A hole is waited for up to `timeout` seconds. A sequence missing on all lines is a gap; packets given up already are
+    late. Packets held back are copied to memory of `arena`, 1024 of them at most.
 
     `publications` are the streams to follow; None: the first 64 that speak. `senders` are the IPv4 addresses that may;
     empty: all. A publisher takes another's place when that one has been silent for `takeover` seconds.
@@ -354,7 +353,7 @@ cdef class Arbiter:
         return self.slots + stream.kept[stream.lowest % WINDOW] - 1
 
     def take(self, const unsigned char[::1] data not None, *, uint8_t line=0, uint64_t now=0, uint64_t sender=0):
-        """Take a packet of `line` and `sender` at `now` ns: its order, and the sequences that are delivered by it, in order."""
+        """Take a packet of `line` and `sender` at `now` ns: its order, and the sequences delivered by it, in order."""
         cdef uint64_t packet[PACKET_WORDS]
         cdef Received received
         cdef Stream* stream = NULL

@@ -13,8 +13,8 @@ from libc.string cimport memcpy
 from wirebook.core.base.hints cimport likely, unlikely
 from wirebook.core.base.sanitize cimport RED_ZONE, allow, forbid
 from wirebook.core.transport.af_xdp.frame cimport (
-    IP_GROUP, IP_SOURCE, IPPROTO_UDP, UDP_BYTES, UDP_CHECKSUM, UDP_LENGTH, UDP_PORT, UDP_SOURCE, htons, internet_checksum,
-    internet_sum, ntohs,
+    IP_GROUP, IP_SOURCE, IPPROTO_UDP, UDP_BYTES, UDP_CHECKSUM, UDP_LENGTH, UDP_PORT, UDP_SOURCE, htons,
+    internet_checksum, internet_sum, ntohs,
 )
 from wirebook.core.transport.af_xdp.program import Verdicts
 from wirebook.core.transport.af_xdp.socket cimport (
