@@ -50,6 +50,19 @@ def test_books_are_stale_when_the_venue_s_format_changes(tmp_path: Path, venue: 
         under_test.wait_live(2)
 
 
+@pytest.mark.parametrize(("venue", "kind"), [("binance", "crossed"), ("okx", "locked"), ("kraken", "crossed")])
+def test_a_book_that_stays_crossed_is_stale_and_heals(tmp_path: Path, venue: str, kind: str) -> None:
+    with faulty(tmp_path, venue, f'kind = "{kind}"') as sim, node(tmp_path, sim.venue) as under_test:
+        under_test.start_both()
+        under_test.wait_live(2)
+        crossed = (State.STALE, Reason.CROSSED)
+        until(lambda: crossed in stale(under_test, 0) + stale(under_test, 1), "a book that is crossed for too long")
+        assert State.LIVE in under_test.states(), "the other one"
+        assert b"crossed or locked for" in under_test.log("feed")
+        under_test.wait_live(2)
+        assert json.loads((tmp_path / f"feed-{venue}.json").read_text())["crossed"] >= 1
+
+
 def test_a_feed_that_was_stopped_publishes_nothing_old_as_live(tmp_path: Path) -> None:
     with (
         Sim("--synthetic", "--symbols", "2", "--rate", "200") as sim,
