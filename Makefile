@@ -46,18 +46,18 @@ check: .venv/.requirements-controller collection ## judge the whole inventory, e
 plan: .venv/.requirements-controller collection .cache/packages-controller ## draw HOST (or all) as a deploy would make it, or refuse the inventory; changes nothing
 	@tools/inventory plan $(INVENTORY) --host '$(HOST)' || { status=$$?; [ $$status -eq 3 ] || exit $$status; $(PLAY) playbooks/plan.yml --limit $(HOST); }
 
-inventory: .venv/.requirements-controller collection ## tell what HOST gets, each value with the file and line that set it
+inventory: .venv/.requirements-controller collection ## show what HOST gets, each value with the file and line that set it
 	@tools/inventory show $(INVENTORY) --host '$(HOST)'
 
 # FROM=COMMIT and TO=COMMIT; without TO the inventory as it lies here.
-diff: .venv/.requirements-controller collection ## tell which hosts a change of INVENTORY changes, what reboots and what restarts (FROM=HEAD TO=...)
+diff: .venv/.requirements-controller collection ## show which hosts a change of INVENTORY changes, what reboots and what restarts (FROM=HEAD TO=...)
 	@tools/inventory diff $(INVENTORY) $(or $(FROM),HEAD) $(TO)
 
-facts: .venv/.requirements-controller collection .cache/packages-controller ## save what HOST (or all) is beside the inventory, for plans without it; read only
+facts: .venv/.requirements-controller collection .cache/packages-controller ## save beside the inventory what HOST (or all) is, for plans without it; read only
 	$(if $(filter all,$(HOST)),,$(need_host))
 	@$(PLAY) playbooks/facts.yml --limit $(HOST)
 
-facts-script: .venv/.requirements-controller collection ## the same as one file for remote hands, who need Python and nothing else: .cache/wirebook-facts
+facts-script: .venv/.requirements-controller collection ## make one file that does the same in remote hands, with nothing but Python: .cache/wirebook-facts
 	@tools/inventory script .cache/wirebook-facts
 
 suggest: .venv/.requirements-controller collection .cache/packages-controller ## suggest isolated CPUs, services and hugepages for HOST by its own CPUs, caches and NICs; changes nothing

@@ -95,3 +95,9 @@ def test_every_page_of_docs_is_in_the_index() -> None:
     listed = {(index.parent / target.partition("#")[0]).resolve() for _, target in links(index)}
     pages = {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {index}
     assert pages - listed == set()
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    """Two branches that rewrote one entry leave both of them, if nobody looks."""
+    entries = re.findall(r"(?m)^- (.{1,38})", (ROOT / "CHANGELOG.md").read_text())
+    assert sorted({entry for entry in entries if entries.count(entry) > 1}) == []

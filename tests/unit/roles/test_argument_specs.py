@@ -17,6 +17,19 @@ def options(role: Path) -> dict[str, Any]:
     return {name: option for spec in specs.values() for name, option in spec["options"].items()}
 
 
+def nested(described: dict[str, Any]) -> dict[str, Any]:
+    """Return options with those in them."""
+    inner = [nested(option.get("options", {})) for option in described.values()]
+    return described | {name: option for one in inner for name, option in one.items()}
+
+
+@pytest.mark.parametrize("role", WITH_ARGUMENTS, ids=lambda role: role.name)
+def test_its_options_say_nothing_else(role: Path) -> None:
+    """In {type: str, description: One thing, another.} the comma ends the description, and what follows is a key."""
+    known = {"type", "elements", "choices", "required", "default", "options", "description"}
+    assert {name: set(option) - known for name, option in nested(options(role)).items() if set(option) - known} == {}
+
+
 @pytest.mark.parametrize("role", WITH_ARGUMENTS, ids=lambda role: role.name)
 def test_its_variables_are_described_everywhere(role: Path) -> None:
     path, readme = role / "defaults/main.yml", (role / "README.md").read_text()

@@ -13,6 +13,10 @@ import yaml
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
 
 PAGE = (ROOT / "docs/reference/variables.md").read_text()
+# What roles find out and hand to each other.
+FACTS = {"topology_derived", "topology_host", "topology_drawing", "topology_engine_settings"}
+# A counter of the engine's.
+OTHERS = {"clock_steps"}
 SPECS = sorted(ROLES.glob("*/meta/argument_specs.yml"))
 
 
@@ -55,3 +59,18 @@ def test_it_says_of_each_variable_what_the_role_says(path: Path) -> None:
             item = re.search(rf"(?m)^ *- `{key}` \(([^)]*)", said)
             assert item, key
             assert ("required" in item.group(1)) == bool(of.get("required"))
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_variables_that_a_page_names_are_there(page: Path) -> None:
+    """In code and in blocks of YAML; roles and modules have such names, too."""
+    roles = {path.parents[1].name for path in SPECS}
+    known = {*re.findall(r"(?m)^### `(\w+)`$", PAGE), *FACTS, *OTHERS, *roles}
+    known |= {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
+    text = page.read_text()
+    code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"(?s)```yaml\n(.*?)```", text)]
+    variable = re.compile(rf"(?<!/)\b(?:{'|'.join(sorted(roles))})_[a-z_]+\b(?!/)")
+    named = {name for part in code for name in variable.findall(part)}
+    assert named - known == set()
