@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
-from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host
+from ansible_collections.wirebook.node.plugins.module_utils.topology.model import RISKS, Host
 
 from . import engine
 from .fleet import Node
@@ -64,6 +64,8 @@ def _command_line(node: Node, facts: Mapping[str, Any] | None) -> list[str]:
     if wish is None:
         return []
     host = that_suits(wish) if facts is None else Host.from_facts(dict(facts))
+    # What was wrong before, nobody deployed.
+    wish = replace(wish, accept_risk=tuple(risk for risk in wish.accept_risk if risk in RISKS))
     return [*derive(wish, host)["kernel_cmdline"], *map(str, node.get("kernel_cmdline_extra", []))]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from wirebook.config import Config, Transport
 
 from . import engine
-from .fleet import Node
+from .fleet import Node, is_sealed
 from .places import Path
 
 Address = tuple[str, int]
@@ -95,7 +95,7 @@ def _machines(members: list[Member]) -> Iterator[Fault]:
     for member in members:
         raw = member.node.raw
         keys = ("ansible_host", "ansible_port", "ansible_ssh_common_args", "ansible_connection")
-        where = tuple(str(raw.get(key, "")) for key in keys)
+        where = tuple("" if is_sealed(raw.get(key)) else str(raw.get(key, "")) for key in keys)
         if where[0] and "{" not in "".join(where):
             if where in seen:
                 yield member, ("ansible_host",), f"{where[0]} is {seen[where]}'s address too: give each host its own."
