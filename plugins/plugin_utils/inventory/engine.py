@@ -24,6 +24,17 @@ def settings(node: Node) -> dict[str, Any]:
     return merged
 
 
+def hears(node: Node, other: Node) -> bool:
+    """Whether a host gets the packets of another, as roles/feed_engine/templates/neighbours.yml.j2 has it."""
+    mine, theirs = ({**_TRANSPORT, **(settings(one).get("transport") or {})} for one in (node, other))
+    return (
+        "lo" not in (mine["interface"], theirs["interface"]) and mine["group"] == theirs["group"] and node is not other
+    )
+
+
+_TRANSPORT = {"interface": "lo", "group": config.Transport().group}
+
+
 def _tables(value: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): dict(table) if isinstance(table, Mapping) else table for name, table in value.items()}
 
@@ -46,7 +57,6 @@ def document(node: Node) -> dict[str, Any]:
 
 def _feed(feed: dict[str, Any], place: int) -> dict[str, Any]:
     table = {"stream": place + 1, **feed}
-    table.pop("remote", None)
     symbols = table.get("symbols")
     if isinstance(symbols, list):
         table["symbols"] = [_symbol(symbol) for symbol in symbols]

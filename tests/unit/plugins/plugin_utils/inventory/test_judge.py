@@ -340,14 +340,15 @@ def test_an_inventory_of_another_form_is_judged_too(tmp_path: Path) -> None:
         "[nodes]\ncolo[1:2] feed_engine_sim=false\n[nodes:vars]\ntopology_isolated_cpus=2-3\nnic_overides={}\n"
     )
     assert told(tmp_path) == [
-        'hosts.ini:2: feed_engine_sim: "false" is text, which counts as true whatever it says: write false without quotes.',
+        'hosts.ini:2: feed_engine_sim: "false" is text, which counts as true whatever it says: '
+        "write false without quotes.",
         "hosts.ini:5: nic_overides: no role reads it: write nic_overrides, or call a variable of yours otherwise.",
     ]
 
 
 WRONG = [
-    "~", "true", "-1", "1.5", '"x"', "[1]", "[~]", "[[1]]", "{a: ~}", "2026-01-02", '"{{ nope }}"', '"{{ 1/0 }}"', ".inf",
-    "!!binary aGVsbG8=", "[{name: [1], cpu: {}, pci: [2], venue: [3], symbols: 4}]",
+    "~", "true", "-1", "1.5", '"x"', "[1]", "[~]", "[[1]]", "{a: ~}", "2026-01-02", '"{{ nope }}"', '"{{ 1/0 }}"',
+    ".inf", "!!binary aGVsbG8=", "[{name: [1], cpu: {}, pci: [2], venue: [3], symbols: 4}]",
     "[{nic: {}, port: x, group: [], node: x, size: 3, count: -1}]", "{mode: [1], interface: {}}",
     "[{venue: binance, symbols: [{id: x, instrument: ~}], stream: [1], remote: 3}]",
     "{transport: {interface: [1], group: ~, port: x, group_b: 5, interface_b: ~}}",
