@@ -26,13 +26,15 @@ def settings(node: Node) -> dict[str, Any]:
 
 def hears(node: Node, other: Node) -> bool:
     """Whether a host gets the packets of another, as roles/feed_engine/templates/neighbours.yml.j2 has it."""
-    mine, theirs = ({**_TRANSPORT, **(settings(one).get("transport") or {})} for one in (node, other))
-    return (
-        "lo" not in (mine["interface"], theirs["interface"]) and mine["group"] == theirs["group"] and node is not other
-    )
+    mine, theirs = _way(node), _way(other)
+    return node is not other and "lo" not in (mine[0], theirs[0]) and mine[1] == theirs[1]
 
 
-_TRANSPORT = {"interface": "lo", "group": config.Transport().group}
+def _way(node: Node) -> tuple[Any, Any]:
+    """Return by which interface, and to which group, a host sends."""
+    transport = settings(node).get("transport")
+    keys = transport if isinstance(transport, dict) else {}
+    return keys.get("interface", "lo"), keys.get("group", config.Transport().group)
 
 
 def _tables(value: Mapping[str, Any]) -> dict[str, Any]:
