@@ -66,8 +66,7 @@ suggest: .venv/.requirements-controller collection .cache/packages-controller ##
 
 # TAGS="ROLE ..." runs these roles only.
 deploy: .venv/.requirements-controller collection .cache/packages-controller ## provision HOST, reboot it if its kernel command line changes, prove it (starts the twin if need be)
-	@$(JUDGE) --host '$(HOST)'
-	@if ansible lab -i $(INVENTORY) --list-hosts 2>/dev/null | grep --quiet --line-regexp " *$(HOST)"; then $(MAKE) lab HOST=$(HOST); fi
+	@groups=$$($(JUDGE) --host '$(HOST)' --groups) && case " $$groups " in *" lab "*) $(MAKE) lab HOST=$(HOST) ;; esac
 	@$(PLAY) playbooks/deploy.yml --limit $(HOST) $(if $(TAGS),--tags '$(subst $() ,$(,),$(strip $(TAGS)))')
 
 verify: .venv/.requirements-controller collection .cache/packages-controller ## prove every knob of HOST and its feeds; changes nothing

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
-from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host
+from ansible_collections.wirebook.node.plugins.module_utils.topology.model import RISKS, Host
 
 from . import engine
 from .fleet import Node
@@ -46,14 +46,16 @@ class Change:
         self.effects.setdefault(effect, []).append(sentence)
 
 
-def between(before: Node, after: Node, facts: Mapping[str, Any] | None) -> Change:
-    """Return what a deploy of `after` changes on a host that was deployed with `before`."""
+def between(
+    before: Node, after: Node, facts: Mapping[str, Any] | None, others: tuple[list[Node], list[Node]] = ([], [])
+) -> Change:
+    """Return what a deploy of `after` changes on a host that was deployed with `before`; `others` are the fleet's."""
     change = Change(after.name)
     old, new = _by_name(_command_line(before, facts)), _by_name(_command_line(after, facts))
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
             change.note(REBOOT, f"kernel command line: {old.get(name, '(without)')} → {new.get(name, '(without)')}")
-    for name, was, will in _differences(_state(before), _state(after)):
+    for name, was, will in _differences(_state(before, others[0]), _state(after, others[1])):
         if not name.startswith("kernel_cmdline_extra"):
             change.note(_effect(name), f"{name}: {_shown(was)} → {_shown(will)}")
     return change
@@ -64,6 +66,8 @@ def _command_line(node: Node, facts: Mapping[str, Any] | None) -> list[str]:
     if wish is None:
         return []
     host = that_suits(wish) if facts is None else Host.from_facts(dict(facts))
+    # What was wrong before, nobody deployed.
+    wish = replace(wish, accept_risk=tuple(risk for risk in wish.accept_risk if risk in RISKS))
     return [*derive(wish, host)["kernel_cmdline"], *map(str, node.get("kernel_cmdline_extra", []))]
 
 
@@ -76,11 +80,19 @@ def _by_name(parameters: list[str]) -> dict[str, str]:
     return found
 
 
-def _state(node: Node) -> dict[str, Any]:
-    """Return what counts of a host, by names; of the engine's settings the merged ones."""
+def _state(node: Node, others: list[Node]) -> dict[str, Any]:
+    """Return what counts of a host, by names: the engine's settings as merged, and the feeds that it hears too."""
     state = {name: value for name, value in node.values.items() if name in options()}
     state.pop("feed_engine_host_settings", None)
     state["feed_engine_settings"] = engine.settings(node)
+    # Its file names their streams, not the hosts.
+    state["feed_engine_feeds of other hosts"] = {
+        f"stream {feed.get('stream')}": {key: feed.get(key) for key in ("venue", "symbols")}
+        for other in others
+        if engine.hears(node, other)
+        for feed in engine.feeds(other)
+        if not feed.get("remote", False)
+    }
     return state
 
 
@@ -118,7 +130,9 @@ def lines(
 ) -> Iterator[str]:
     """Yield what changes between two states of an inventory, host by host; `code` says what else changed."""
     were = {node.name: node for node in before}
-    changes = [between(were[node.name], node, facts.get(node.name)) for node in after if node.name in were]
+    changes = [
+        between(were[node.name], node, facts.get(node.name), (before, after)) for node in after if node.name in were
+    ]
     gone = sorted(were.keys() - {node.name for node in after})
     yield from code
     for change in changes:

@@ -47,7 +47,12 @@ def _judged(given: argparse.Namespace, *, any_host: bool) -> Verdict | None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    return WRONG if _judged(given, any_host=False) is None else 0
+    verdict = _judged(given, any_host=False)
+    if verdict is None:
+        return WRONG
+    if given.groups:
+        print(*next((node.raw["group_names"] for node in verdict.nodes if node.name == given.host), ()))
+    return 0
 
 
 def _plan(given: argparse.Namespace) -> int:
@@ -125,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--host", help="a host that must be there")
         command.add_argument("--target", default=_TARGETS[name], help="the target of make that asks")
         command.set_defaults(run=run)
+        if name == "check":
+            command.add_argument("--groups", action="store_true", help="print the groups that the host is in")
     diff = commands.add_parser("diff", help="tell what a change does to the hosts")
     diff.add_argument("inventory", type=Path)
     diff.add_argument("old", help="the commit before")

@@ -24,6 +24,19 @@ def settings(node: Node) -> dict[str, Any]:
     return merged
 
 
+def hears(node: Node, other: Node) -> bool:
+    """Whether a host gets the packets of another, as roles/feed_engine/templates/neighbours.yml.j2 has it."""
+    mine, theirs = _way(node), _way(other)
+    return node is not other and "lo" not in (mine[0], theirs[0]) and mine[1] == theirs[1]
+
+
+def _way(node: Node) -> tuple[Any, Any]:
+    """Return by which interface, and to which group, a host sends."""
+    transport = settings(node).get("transport")
+    keys = transport if isinstance(transport, dict) else {}
+    return keys.get("interface", "lo"), keys.get("group", config.Transport().group)
+
+
 def _tables(value: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): dict(table) if isinstance(table, Mapping) else table for name, table in value.items()}
 
@@ -46,7 +59,6 @@ def document(node: Node) -> dict[str, Any]:
 
 def _feed(feed: dict[str, Any], place: int) -> dict[str, Any]:
     table = {"stream": place + 1, **feed}
-    table.pop("remote", None)
     symbols = table.get("symbols")
     if isinstance(symbols, list):
         table["symbols"] = [_symbol(symbol) for symbol in symbols]

@@ -129,6 +129,12 @@ def _compose(path: Path, written: Written) -> yaml.Node | None:
     file = shown(str(path))
     try:
         text = path.read_bytes().decode()
+    except OSError as error:
+        written.readable = False
+        written.refuse(
+            Place(file), path.name, f"it can't be read ({error.strerror}): give yourself the right, or take it away."
+        )
+        return None
     except UnicodeDecodeError as error:
         written.readable = False
         written.refuse(Place(file), path.name, f"byte {error.start} isn't UTF-8: save the file as UTF-8.")

@@ -17,6 +17,7 @@ from ansible.inventory.group import Group
 from ansible.inventory.helpers import sort_groups
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import EncryptedString
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.utils.display import Display
@@ -51,7 +52,7 @@ class Node:
     mistakes: list[Mistake] = field(default_factory=list)
     # What the engine would refuse of its file, once somebody asked.
     engine: list[tuple[Path, str]] | None = None
-    # Variables that only a play can fill in.
+    # Variables that only a play can fill in, or decrypt.
     untold: set[str] = field(default_factory=set)
 
     def where(self, path: Path) -> Place:
@@ -156,6 +157,9 @@ class Fleet:
         templar = None
         for variable in sorted(variables & set(node.raw)):
             value = node.raw[variable]
+            if is_sealed(value):
+                node.untold.add(variable)
+                continue
             if not has_template(value):
                 node.values[variable] = value
                 continue
@@ -187,6 +191,13 @@ def templates(value: Any) -> Iterator[str]:
     elif isinstance(value, (Mapping, list)):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from templates(part)
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a value, or a part of it, is encrypted; what it says is left to the play."""
+    if isinstance(value, (Mapping, list)):
+        return any(map(is_sealed, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, EncryptedString)
 
 
 def has_template(value: Any) -> bool:

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from wirebook.config import Config, Transport
+from wirebook.config.fields import MAX_STREAMS
 
 from . import engine
-from .fleet import Node
+from .fleet import Node, is_sealed
 from .places import Path
 
 Address = tuple[str, int]
@@ -70,6 +71,7 @@ def faults(nodes: list[Node]) -> Iterator[Fault]:
         yield from _streams(network)
         yield from _ids(network)
         yield from _remote(network)
+        yield from _capacity(network)
 
 
 def networks(members: list[Member]) -> list[list[Member]]:
@@ -95,7 +97,7 @@ def _machines(members: list[Member]) -> Iterator[Fault]:
     for member in members:
         raw = member.node.raw
         keys = ("ansible_host", "ansible_port", "ansible_ssh_common_args", "ansible_connection")
-        where = tuple(str(raw.get(key, "")) for key in keys)
+        where = tuple("" if is_sealed(raw.get(key)) else str(raw.get(key, "")) for key in keys)
         if where[0] and "{" not in "".join(where):
             if where in seen:
                 yield member, ("ansible_host",), f"{where[0]} is {seen[where]}'s address too: give each host its own."
@@ -196,6 +198,32 @@ def _ids(network: list[Member]) -> Iterator[Fault]:
                         f"write a number of its own, such as {next(free, 'one below 2048')}."
                     )
                 yield member, path, sentence
+
+
+def _capacity(network: list[Member]) -> Iterator[Fault]:
+    """Refuse what the engine would: an id that a host's books have no room for, and more streams than it follows."""
+    sent = [(member, feed) for member in network for _, feed in member.feeds(remote=False)]
+    highest = max(((symbol["id"], one) for one, feed in sent for symbol in feed["symbols"]), default=None, key=_first)
+    for member in network:
+        room = member.config.book.symbols
+        if highest is not None and highest[1] is not member and highest[0] >= room:
+            yield (
+                member,
+                engine.variable_of(member.node, ("book", "symbols")),
+                f"{highest[1].name} sends the id {highest[0]}, for which {room} books have no room: "
+                f"write {highest[0] + 1} at least, or take lower ids there.",
+            )
+        if len(sent) > MAX_STREAMS and len(network) > 1 and member is network[0]:
+            yield (
+                member,
+                engine.variable_of(member.node, ("transport", "group")),
+                f"{len(sent)} feeds send on this network, and a book process follows {MAX_STREAMS}: "
+                "give some of the hosts other groups.",
+            )
+
+
+def _first(pair: tuple[int, Member]) -> int:
+    return pair[0]
 
 
 def _remote(network: list[Member]) -> Iterator[Fault]:

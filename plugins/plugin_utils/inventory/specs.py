@@ -140,7 +140,10 @@ def _is_a(value: Any, kind: str) -> bool:
         return False
     if isinstance(value, {"int": int, "float": float}.get(kind, str)):
         return True
-    return not ArgumentSpecValidator({"value": {"type": kind}}).validate({"value": value}).error_messages
+    try:
+        return not ArgumentSpecValidator({"value": {"type": kind}}).validate({"value": value}).error_messages
+    except (TypeError, ValueError, ArithmeticError):
+        return False  # a date, infinity and the like
 
 
 def _not_a(value: Any, kind: str) -> str:
@@ -169,7 +172,5 @@ def _show(value: Any) -> str:
 def converted(name: str, value: Any) -> Any:
     """Return a variable as a module gets it, with the defaults of what is left out; its own default if it can't be."""
     spec = {**options()[name].spec, "required": False}
-    checked = ArgumentSpecValidator({name: spec}).validate({} if value is None else {name: value})
-    if checked.error_messages:
-        checked = ArgumentSpecValidator({name: spec}).validate({})
-    return checked.validated_parameters[name]
+    sound = value is not None and not any(True for _ in faults(value, spec, (name,)))
+    return ArgumentSpecValidator({name: spec}).validate({name: value} if sound else {}).validated_parameters[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,12 +12,14 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 
 from . import engine
-from .fleet import Node
+from .fleet import Node, is_sealed
 from .places import Path, Place, dotted, origin, shown
 from .specs import ROOT, options, roles
 
 # What Ansible adds by itself, of no interest to anybody who asks what the inventory says.
 CONNECTION = "ansible_"
+# A password is nobody's to read over a shoulder, in a vault or not.
+_SECRET = re.compile("pass|secret|token")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_plain(one) for one in value]
+    if is_sealed(value):
+        return "(in the vault)"
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -61,9 +66,11 @@ def settings(node: Node) -> list[Setting]:
     wanted = [
         name for name in node.raw if name in options() or (name.startswith(CONNECTION) and origin(name) is not None)
     ]
-    return [
-        setting for name in sorted(wanted) for setting in _parts(node, (name,), node.values.get(name, node.raw[name]))
-    ]
+    return [setting for name in sorted(wanted) for setting in _parts(node, (name,), _seen(node, name))]
+
+
+def _seen(node: Node, name: str) -> Any:
+    return "(not shown)" if _SECRET.search(name) else node.values.get(name, node.raw[name])
 
 
 def _parts(node: Node, path: Path, value: Any) -> Iterator[Setting]:

@@ -20,7 +20,7 @@ from ansible_collections.wirebook.node.plugins.module_utils.topology.model impor
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory import report
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.judge import judge
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.machine import complete
-from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.specs import SET_BY_ROLES
+from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.specs import SET_BY_ROLES, options
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
 
 EXAMPLE = ROOT / "inventory/example"
@@ -206,6 +206,12 @@ def test_the_command_says_nothing_where_nothing_is_wrong(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_command_tells_the_groups_of_a_host(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """A deploy starts the twin first."""
+    done = command("check", str(ROOT / "inventory/lab"), "--host", "lab1", "--groups")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "lab nodes\n", "")
+
+
 def test_the_command_ends_with_2_and_without_a_traceback(
     command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
 ) -> None:
@@ -308,3 +314,48 @@ def test_facts_of_a_running_host_are_taken_as_they_are(copy: Path) -> None:
     assert complete(facts) == {**facts, "siblings": facts["siblings"]}
     (copy / "facts/colo1.yml").write_text(yaml.safe_dump(facts))
     assert not [line for line in told(copy) if line.startswith("facts/")]
+
+
+SEALED = "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"
+
+
+def test_what_is_encrypted_is_left_to_the_play_and_never_shown(
+    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
+) -> None:
+    change(
+        copy / "host_vars/colo1.yml",
+        "",
+        f"ansible_become_password: hunter2\nclock_servers: {SEALED}ansible_host: {SEALED}",
+    )
+    assert told(copy) == []
+    shown = command("show", "mine", "--host", "colo1").stdout
+    assert "hunter2" not in shown
+    assert "ansible_become_password" in shown
+    assert "(in the vault)" in shown
+
+
+def test_an_inventory_of_another_form_is_judged_too(tmp_path: Path) -> None:
+    """What stands in INI without quotes is text where Python doesn't know it."""
+    (tmp_path / "hosts.ini").write_text(
+        "[nodes]\ncolo[1:2] feed_engine_sim=false\n[nodes:vars]\ntopology_isolated_cpus=2-3\nnic_overides={}\n"
+    )
+    assert told(tmp_path) == [
+        'hosts.ini:2: feed_engine_sim: "false" is text, which counts as true whatever it says: '
+        "write false without quotes.",
+        "hosts.ini:5: nic_overides: no role reads it: write nic_overrides, or call a variable of yours otherwise.",
+    ]
+
+
+WRONG = [
+    "~", "true", "-1", "1.5", '"x"', "[1]", "[~]", "[[1]]", "{a: ~}", "2026-01-02", '"{{ nope }}"', '"{{ 1/0 }}"',
+    ".inf", "!!binary aGVsbG8=", "[{name: [1], cpu: {}, pci: [2], venue: [3], symbols: 4}]",
+    "[{nic: {}, port: x, group: [], node: x, size: 3, count: -1}]", "{mode: [1], interface: {}}",
+    "[{venue: binance, symbols: [{id: x, instrument: ~}], stream: [1], remote: 3}]",
+    "{transport: {interface: [1], group: ~, port: x, group_b: 5, interface_b: ~}}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_whatever_is_written_is_a_mistake_and_never_an_error_of_the_judge(value: str, copy: Path) -> None:
+    (copy / "host_vars/colo1.yml").write_text("".join(f"{name}: {value}\n" for name in sorted(options())))
+    assert len(told(copy)) > 5

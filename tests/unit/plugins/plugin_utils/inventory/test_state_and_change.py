@@ -77,6 +77,9 @@ def test_a_change_that_changes_nothing(run: Run, tmp_path: Path) -> None:
     assert diff(run).split("\n") == ["", "nothing changes in the inventory of: colo1, colo2, colo3", ""]
 
 
+SENT = "{venue: binance, symbols: [{id: 2, instrument: SOLUSDT}, {id: 3, instrument: XRPUSDT}]}"
+
+
 def test_what_reboots_what_restarts_and_what_is_set_in_place(run: Run, tmp_path: Path) -> None:
     own = "topology_isolated_cpus: 2-6\ntopology_housekeeping_cpus: 0-1,7-15\n"
     change(tmp_path / "mine/host_vars/colo1.yml", "---\n", f"---\n{own}")
@@ -90,6 +93,8 @@ def test_what_reboots_what_restarts_and_what_is_set_in_place(run: Run, tmp_path:
         "                                   kernel command line: nohz_full=2-7 → nohz_full=2-6",
         "                                   kernel command line: rcu_nocbs=2-7 → rcu_nocbs=2-6",
         "                                   kernel command line: irqaffinity=0-1,8-15 → irqaffinity=0-1,7-15",
+        f"  feeds and books restart          feed_engine_feeds of other hosts.stream 2: {SENT} → (left out)",
+        f"                                   feed_engine_feeds of other hosts.stream 7: (left out) → {SENT}",
         "  is set in place                  topology_housekeeping_cpus: 0-1,8-15 → 0-1,7-15",
         "                                   topology_isolated_cpus: 2-7 → 2-6",
         "",
@@ -97,10 +102,12 @@ def test_what_reboots_what_restarts_and_what_is_set_in_place(run: Run, tmp_path:
         "  feeds and books restart          feed_engine_feeds[0].stream: 2 → 7",
         "",
         "colo3",
+        f"  feeds and books restart          feed_engine_feeds of other hosts.stream 2: {SENT} → (left out)",
+        f"                                   feed_engine_feeds of other hosts.stream 7: (left out) → {SENT}",
         "  is set in place                  sysctl_values: (left out) → {vm.swappiness: 1}",
         "",
         "reboots: colo1",
-        "feeds and books restart: colo2",
+        "feeds and books restart: colo2, colo3",
     ]
 
 
