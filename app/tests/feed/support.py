@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import uvloop
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from wirebook.core.base.memory import Arena
 from wirebook.core.books.books import Books
@@ -87,10 +87,19 @@ class LocalVenue:
         self.answers_pings = True
         self.heard: Callable[[Client, bytes], None] = lambda _client, _raw: None
         """Called with every message."""
+        self.asked: Callable[[str], object] = lambda _path: None
+        """Called with the path of every connection."""
+        self.refused = ""
+        """A path that isn't there."""
 
     async def listen(self) -> str:
-        self._server = await ws_create_server(lambda _: Client(self), "127.0.0.1", 0, enable_auto_pong=False)
+        self._server = await ws_create_server(self._accept, "127.0.0.1", 0, enable_auto_pong=False)
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def _accept(self, request: WSUpgradeRequest) -> Client | None:
+        path = request.path.decode()
+        self.asked(path)
+        return None if path == self.refused else Client(self)
 
     async def client(self, number: int) -> Client:
         """The connection of that number, from 0, when it has come."""

@@ -415,3 +415,55 @@ def test_what_waited_while_the_process_stood_still_is_thrown_away(hasty: None) -
         await until(lambda: live(feed.sent))
 
     run(scene)
+
+
+# ---- paths ----
+
+
+def test_a_path_that_brings_nothing_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch, hasty: None) -> None:
+    monkeypatch.setattr(type(get("bybit-linear")), "connect_paths", lambda _self: ["/new", "/old"])
+    paths: list[str] = []
+
+    async def scene(feed: Feed) -> None:
+        feed.local.asked = paths.append
+        market = BybitLinear(4)
+        connection = feed.connect(quiet_seconds=0.3)
+        await feed.local.client(0)
+        now = time.monotonic()
+        while connection.connects < 2:
+            connection.tick(now := now + 0.1)
+            await settle(0.01)
+        (await feed.local.client(1)).send(market.snapshot())
+        await until(lambda: live(feed.sent))
+        assert paths == ["/new", "/old"]
+        connection.restart(Reason.SILENCE)
+        await until(lambda: len(paths) == 3)
+        assert paths[2] == "/old"
+
+    run(scene)
+
+
+def test_a_path_that_the_venue_refuses_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch, hasty: None) -> None:
+    monkeypatch.setattr(type(get("bybit-linear")), "connect_paths", lambda _self: ["/gone", "/old"])
+
+    async def scene(feed: Feed) -> None:
+        feed.local.refused = "/gone"
+        feed.connect()
+        (await feed.local.client(0)).send(BybitLinear(4).snapshot())
+        await until(lambda: live(feed.sent))
+
+    run(scene)
+
+
+def test_what_a_venue_says_of_its_end_marks_the_connection() -> None:
+    async def scene(feed: Feed) -> None:
+        connection = feed.connect()
+        client = await feed.local.client(0)
+        assert not connection.leaving
+        client.send(b'{"event":"notice","code":"64008","msg":"soon closed","connId":"x"}')
+        await until(lambda: connection.leaving)
+        client.hang_up()
+        await until(lambda: connection.connects == 2)
+        assert not connection.leaving
+
+    run(scene, "okx", [Instrument(SYMBOL, "BTC-USDT", 2, 3)])

@@ -373,3 +373,29 @@ def test_a_successor_whose_venue_has_other_decimals_is_published_in_them() -> No
         assert there.right()
 
     run(scene, instruments=[BybitLinear.instrument._replace(price_decimals=0)])
+
+
+def test_a_venue_that_says_it_will_close_a_connection_is_left_at_once() -> None:
+    """Whatever its age, and once: the successor's venue has said nothing."""
+
+    async def scene(feed: Feed) -> None:
+        there = Rehearsal(feed)
+        old = await there.opened()
+        there.tick()
+        assert not there.followed.changing
+        there.followed.connection.leaving = True
+        there.tick()
+        assert there.followed.changing
+        new = await feed.local.client(1)
+        await until(lambda: new.topics() == ["BTCUSDT"])
+        new.send(there.market.snapshot())
+        await until(lambda: there.built_id() == there.market.id)
+        while there.followed.changing:
+            there.tick()
+        assert there.right()
+        await old.closed.wait()
+        there.tick()
+        assert not there.followed.changing
+        assert Kind.STALE not in kinds(feed.sent.records)
+
+    run(scene)

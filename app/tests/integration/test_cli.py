@@ -143,9 +143,9 @@ def test_check_says_what_fails(tmp_path: Path) -> None:
     assert "there is no nope0" in failed["transport.interface"]
 
 
-@pytest.mark.parametrize(("venue", "megabytes"), [("binance", 64 + 64), ("okx", 64 + 24)])
+@pytest.mark.parametrize(("venue", "megabytes"), [("binance", 64 + 64), ("bybit-linear", 64 + 24)])
 def test_check_counts_what_a_planned_reconnect_locks(tmp_path: Path, venue: str, megabytes: int) -> None:
-    """Binance cuts a connection after a day, so its books are locked twice; OKX doesn't."""
+    """Binance cuts a connection after a day, so its books are locked twice; Bybit doesn't."""
     symbols = ", ".join(f'{{ id = {number}, instrument = "S{number}" }}' for number in range(100))
     path = tmp_path / "engine.toml"
     path.write_text(f'[memory]\narena_mb = 64\nhugepages = "off"\n[[feed]]\nvenue = "{venue}"\nsymbols = [{symbols}]\n')

@@ -55,6 +55,15 @@ def test_some_levels_that_do_not_fit_are_kept() -> None:
     levels = [("1.001", "1")] * 500 + [("1.00", "1")]
     assert unfit(X, levels) == [("1.001", "1")] * 100
     assert unfit(X, [("1", "1.0001"), ("2", "2")]) == [("1", "1.0001")]
+    assert unfit(X, [(".5", "1.0001"), ("1", "x"), ("1e-7", "1")]) == []
+
+
+def test_an_event_that_has_both_what_does_not_fit_and_what_is_no_number_is_survived() -> None:
+    subject, _ = follow(Keeper(), Instrument(SYMBOL, "BTCUSDT", 1, 3))
+    subject.message(event(101, 101), 1)
+    subject.snapshot(SYMBOL, snapshot(100, "100.0:1.0", "101.0:1.0"), 1)
+    subject.message(event(102, 102, "100.55:1.0 .5:1.0"), 1)
+    assert subject.awaits(SYMBOL)
 
 
 def right(exchange: Exchange, subject: BookFollower, sink: Keeper, last: int | None = None) -> bool:

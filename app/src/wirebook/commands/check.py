@@ -83,8 +83,9 @@ async def _instruments(config: Config, feed: Feed) -> Result:
     except (RestError, MalformedError) as error:
         return Result(name, "NOT-RUN", f"the venue can't be asked: {error}")
     if definitions.unknown:
-        some = ", ".join(definitions.unknown[:5]) + (", …" if len(definitions.unknown) > 5 else "")
-        return Result(name, "FAIL", f"{feed.venue} has no instrument {some}: take it out of the [[feed]]'s symbols")
+        more = len(definitions.unknown) - 3
+        some = [definitions.objection(unknown) for unknown in definitions.unknown[:3]]
+        return Result(name, "FAIL", "; ".join([*some, f"and {more} more"] if more > 0 else some))
     return Result(name, "PASS", f"{feed.venue} has all of its {len(feed.symbols)}")
 
 
@@ -123,7 +124,7 @@ def _memory(config: Config) -> Iterator[Result]:
 
 def _feed_arenas_mb(config: Config, feed: Feed) -> int:
     """A feed whose connections are replaced before the venue cuts them builds the same books a second time."""
-    planned = feed.lifetime_seconds or get(feed.venue).lifetime_seconds
+    planned = feed.lifetime_seconds or get(feed.venue).lifetime_seconds or get(feed.venue).warns
     count = len(feed.symbols)
     return config.feed_arena_mb(count) + config.feed_arena_mb(count if planned else 0)
 

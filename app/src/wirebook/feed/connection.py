@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from wirebook import traffic
 from wirebook.core.wire.records import Reason
@@ -28,6 +28,7 @@ from wirebook.venues.base import (
     Sink,
     Venue,
     WantDefine,
+    WantLeave,
     WantLog,
     WantResubscribe,
     WantSend,
@@ -106,8 +107,13 @@ class Connection(WSListener):
         self.follower = BookFollower(setting.venue, instruments, sink)
         self.connects = 0
         """Connections made so far."""
+        self.leaving = False
+        """The venue has said that it will close the connection."""
+        self._path = 0
+        """Which of the venue's paths is tried."""
         self._setting = setting
         self._venue = setting.venue
+        self._paths = setting.venue.connect_paths()
         self._names = [instrument.name for instrument in instruments]
         self._publisher = setting.publisher
         self._transport: WSTransport | None = None
@@ -127,6 +133,8 @@ class Connection(WSListener):
         self._to_ask: dict[int, float] = {}
         """Symbol id → when to ask for its snapshot."""
         self._next_look = 0.0
+        self._usable_before = 0
+        """As `_usable` when the connection was made."""
         self._usable = 0
         """Events and snapshots until `_usable_at`, the look that saw the last one."""
         self._usable_at = 0.0
@@ -146,6 +154,8 @@ class Connection(WSListener):
                 await self._once()
             except (TimeoutError, OSError, WSError, ssl.SSLError) as error:
                 _log.warning("%s: can't connect to %s: %s", self._venue.name, self._setting.url, explain(error))
+                if isinstance(error, WSHandshakeError):
+                    self._path += 1
             if self._stopping:
                 return
             if self._was_whole or time.monotonic() - began > 2 * _LONGEST_WAIT:
@@ -231,6 +241,8 @@ class Connection(WSListener):
             self._usable, self._usable_at = usable, now
         quiet = now - self._usable_at
         if quiet > self._setting.quiet_seconds:
+            if usable == self._usable_before:
+                self._path += 1  # nothing at all came by this one
             _log.warning("%s: no book's event for %.1f s: books are stale, connecting again", self._venue.name, quiet)
             self._hang_up(Reason.SILENCE)
             return False
@@ -279,7 +291,7 @@ class Connection(WSListener):
         # Where the venue wants a ping of its own, tick() sends that; elsewhere the protocol's, when nothing comes.
         transport, _ = await ws_connect(
             lambda: self,
-            self._setting.url + self._venue.connect_path(),
+            self._setting.url + self._paths[self._path % len(self._paths)],
             ssl_context=self._setting.tls,
             enable_auto_ping=self._venue.ping is None,
             auto_ping_idle_timeout=_PING_SECONDS,
@@ -347,6 +359,8 @@ class Connection(WSListener):
             elif isinstance(want, WantSend):
                 if self._transport is not None:
                     self._transport.send(WSMsgType.TEXT, want.text)
+            elif isinstance(want, WantLeave):
+                self.leaving = True
             elif isinstance(want, WantDefine):
                 if self.follower.sink is self._publisher:  # else when it takes over
                     self._publisher.instruments[want.instrument.id] = want.instrument
@@ -359,6 +373,8 @@ class Connection(WSListener):
             transport.disconnect(graceful=False)
             return
         self._transport = transport
+        self.leaving = False
+        self._usable_before = self.follower.usable
         self._reason = Reason.DISCONNECTED
         self._since = self._heard = self._usable_at = self._ticked = now = time.monotonic()
         self._next_ping = now + self._venue.ping_seconds

@@ -19,11 +19,20 @@ class Definitions:
     def __init__(self, venue: Venue, rest: Rest, names: Sequence[str]) -> None:
         self.scales: dict[str, Scale] = {}
         self.unknown: list[str] = []
-        """Names that the venue doesn't know, in order."""
+        """Names that the venue doesn't know or tells under another one, in order."""
+        self.aliases: dict[str, str] = {}
+        """Under which name the venue tells of one."""
         self._venue = venue
         self._rest = rest
         self._left = [list(share) for share in chunks(names, venue.names_per_request)]
         """Of whom nothing is known yet, in the portions that are asked for."""
+
+    def objection(self, name: str) -> str:
+        """What is wrong with an unknown name, and what to do about it."""
+        alias = self.aliases.get(name)
+        if alias is not None:
+            return f"{self._venue.name} tells the book of {name} as {alias}: name that in the [[feed]]'s symbols"
+        return f"{self._venue.name} has no instrument {name}: take it out of the [[feed]]'s symbols"
 
     async def read(self) -> None:
         """Ask for all that isn't known yet. Raises RestError and MalformedError; to be called again then."""
@@ -32,7 +41,9 @@ class Definitions:
             found: dict[str, Scale] = {}
             try:
                 for path in self._venue.instruments_paths(names):
-                    found.update(self._venue.instruments(await self._rest.get(path)))
+                    body = await self._rest.get(path)
+                    found.update(self._venue.instruments(body))
+                    self.aliases.update(self._venue.aliases(body))
             except RestError as error:
                 if error.status != _REFUSED:
                     raise
@@ -40,6 +51,7 @@ class Definitions:
                     half = len(names) // 2
                     self._left[:1] = [names[:half], names[half:]]
                     continue
-            self.scales.update({name: found[name] for name in names if name in found})
-            self.unknown += [name for name in names if name not in found]
+            there = [name for name in names if name in found and name not in self.aliases]
+            self.scales.update({name: found[name] for name in there})
+            self.unknown += [name for name in names if name not in there]
             del self._left[0]

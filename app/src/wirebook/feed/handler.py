@@ -155,7 +155,7 @@ class FeedHandler:
         )
         lifetime = feed.lifetime_seconds or venue.lifetime_seconds
         # Normal pages: it is in use for some seconds a day, and a host's hugepages are counted out.
-        understudy = Understudy(self._books(len(instruments) if lifetime else 0, "off"))
+        understudy = Understudy(self._books(len(instruments) if lifetime or venue.warns else 0, "off"))
         async with asyncio.TaskGroup() as tasks:
 
             def make(share: list[Instrument], sink: Sink) -> Connection:
@@ -200,16 +200,10 @@ class FeedHandler:
                 await asyncio.sleep(wait)
         self._unknown = definitions.unknown
         if not definitions.scales:
-            more = f" and {len(self._unknown) - 1} more" if len(self._unknown) > 1 else ""
-            raise UserError(
-                f"{name} has no instrument {self._unknown[0]}{more}: none of the [[feed]]'s symbols is there; mend them"
-            )
+            more = f" (and {len(self._unknown) - 1} more)" if len(self._unknown) > 1 else ""
+            raise UserError(definitions.objection(self._unknown[0]) + more)
         for unknown in self._unknown:
-            _log.error(
-                "%s has no instrument %s: the feed runs without it; take it out of the [[feed]]'s symbols",
-                name,
-                unknown,
-            )
+            _log.error("%s; the feed runs without it", definitions.objection(unknown))
         return [
             Instrument(symbol.id, symbol.instrument, *definitions.scales[symbol.instrument])
             for symbol in self._feed.symbols
@@ -288,6 +282,9 @@ class FeedHandler:
             "behind_times": behind,
             "late_seconds": round(lag.late, 6),
             "late_seconds_worst": round(lag.worst, 6),
+            "halts": ", ".join(
+                f"{name or 'all'}: {state}" for each in connections for name, state in each.follower.halts.items()
+            )[:200],
             "unknown_symbols": len(self._unknown),
             "rest_closed_seconds": round(self._rest.quota.closed, 1),
             "not_recorded": self._recorder.dropped if self._recorder is not None else 0,

@@ -94,7 +94,8 @@ class Followed:
         self.connection.tick(now)
         change = self._change
         if change is None:
-            if may_begin and self._lifetime and self.connection.age(now) > self._lifetime:
+            old = self._lifetime and self.connection.age(now) > self._lifetime
+            if may_begin and self.connection.up and (old or self.connection.leaving):
                 self._begin(now)
             return
         change.successor.tick(now)

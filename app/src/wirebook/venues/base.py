@@ -113,13 +113,30 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """The venue will close this connection before long, in its own words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the trading of an instrument is, in the venue's word; `instrument` is None for all of the venue."""
+
+    instrument: str | None
+    state: str
+    normal: bool
+    """Orders are taken and matched."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Well-formed, but of a kind the venue's module has never seen. `kind` groups them, so that one is logged once."""
 
     kind: str
 
 
-Part = Depth | Snapshot | Ticker | Subscribed | Ignored | Refused | Unknown
+Part = Depth | Snapshot | Ticker | Subscribed | Ignored | Refused | Leaving | Status | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,13 +284,18 @@ class WantLog:
 
 
 @dataclass(frozen=True, slots=True)
+class WantLeave:
+    """Let another connection take over as soon as it can: the venue is going to close this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class WantDefine:
     """The instrument has other decimals from its next snapshot on; the DEFINE is in the sink's batch already."""
 
     instrument: Instrument
 
 
-Want = WantSnapshot | WantResubscribe | WantSend | WantLog | WantDefine
+Want = WantSnapshot | WantResubscribe | WantSend | WantLog | WantDefine | WantLeave
 
 
 class Sink(Protocol):
@@ -328,6 +350,8 @@ class Venue(ABC):
     """How long a resubscription may stay without its snapshot before it is sent again."""
     lifetime_seconds: float
     """A connection is to be replaced by a new one when it is this old, before the venue cuts it; 0: never."""
+    warns: bool = False
+    """The venue says so before it closes a connection."""
     ping: bytes | None = None
     """What the venue takes as a sign of life, as a text message; None: the WebSocket protocol's own ping and pong."""
     ping_seconds: float = 0.0
@@ -346,6 +370,10 @@ class Venue(ABC):
     @abstractmethod
     def connect_path(self) -> str:
         """Appended to the WebSocket base URL."""
+
+    def connect_paths(self) -> Sequence[str]:
+        """All paths that may be tried, the best first: one that the venue doesn't know is followed by the next."""
+        return [self.connect_path()]
 
     @abstractmethod
     def subscriptions(self, names: Sequence[str]) -> list[bytes]:
@@ -366,6 +394,10 @@ class Venue(ABC):
     @abstractmethod
     def instruments(self, body: bytes) -> Mapping[str, Scale]:
         """The scales told by one such answer, by instrument. Raises MalformedError."""
+
+    def aliases(self, body: bytes) -> Mapping[str, str]:  # noqa: ARG002
+        """Instruments whose events come under another one's name, by the answer to one of `instruments_paths`."""
+        return {}
 
     def snapshot_path(self, name: str) -> str:
         """REST path of an instrument's whole book, where snapshots aren't in band."""

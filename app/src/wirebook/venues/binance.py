@@ -23,6 +23,7 @@ from wirebook.venues.base import (
     Depth,
     Ignored,
     Instrument,
+    Leaving,
     MalformedError,
     Message,
     Refused,
@@ -49,6 +50,7 @@ class _Binance(Venue):
     snapshot_levels = 1000
     lifetime_seconds = 23.5 * 3600
     """The venue cuts a connection after 24 hours."""
+    warns = True
     used_weight_header = "x-mbx-used-weight-1m"
 
     _api: str
@@ -125,6 +127,8 @@ class _Binance(Venue):
         if kind in (None, "bookTicker") and {"u", "s", "b", "B", "a", "A"} <= data.keys():
             bid, ask = (text(data["b"]), text(data["B"])), (text(data["a"]), text(data["A"]))
             return Ticker(text(data["s"]), number(data["u"]), bid, ask)
+        if kind == "serverShutdown":
+            return Leaving("the server will be shut down")
         if kind == "trade" or ("result" in data and data["result"] is None):
             return Ignored()
         if "error" in data or ("code" in data and "msg" in data):
@@ -178,6 +182,11 @@ class BinanceFutures(_Binance):
         self.websocket = websocket
         self.rest = rest
         self._api = api
+        self._routed = api == "/fapi/v1"
+
+    def connect_paths(self) -> Sequence[str]:
+        """USD-M's streams of books are routed below /public; the path without it is the older one."""
+        return ["/public/stream", "/stream"] if self._routed else ["/stream"]
 
     def instruments_paths(self, names: Sequence[str]) -> list[str]:  # noqa: ARG002
         """The one request of exchangeInfo: here it takes no list of instruments."""

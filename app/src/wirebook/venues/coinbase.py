@@ -88,6 +88,14 @@ class Coinbase(Venue):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise MalformedError(f"not an answer about products: {cut(body)}") from error
 
+    def aliases(self, body: bytes) -> Mapping[str, str]:
+        """BTC-USDC is BTC-USD's book, and is told under that name."""
+        try:
+            products = [(entry["product_id"], entry.get("alias")) for entry in orjson.loads(body)["products"]]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return {}
+        return {name: alias for name, alias in products if isinstance(alias, str) and alias not in ("", name)}
+
     def decode(self, raw: bytes) -> Message:
         """Any message of the stream. Raises MalformedError."""
         message = json_object(raw)

@@ -25,18 +25,21 @@ from wirebook.venues.base import (
     Counters,
     Depth,
     Instrument,
+    Leaving,
     MalformedError,
     Part,
     Refused,
     Several,
     Sink,
     Snapshot,
+    Status,
     Subscribed,
     Unknown,
     UnrepresentableError,
     Venue,
     Want,
     WantDefine,
+    WantLeave,
     WantLog,
     WantResubscribe,
     WantSnapshot,
@@ -44,7 +47,7 @@ from wirebook.venues.base import (
 )
 from wirebook.venues.checksum import TextBook
 from wirebook.venues.fields import cut
-from wirebook.venues.liveness import Marked, doubts
+from wirebook.venues.liveness import SUBSCRIBED_SECONDS, Marked, doubts
 from wirebook.venues.rescale import Level, fitting, unfit
 from wirebook.venues.span import COUNT_SECONDS, RENEW_SECONDS, Span, told
 
@@ -125,6 +128,8 @@ class BookFollower(ChainFollower):
         self._venue = venue
         self._counters = Counters()
         self._by_name = {instrument.name: self._tracks[instrument.id] for instrument in instruments}
+        self.halts: dict[str | None, str] = {}
+        """Instruments whose trading isn't as usual, and what the venue calls that; None is all of the venue."""
         self._renewed: list[_Track] = []
         """Those whose next snapshot is there."""
         self._buffered = 0
@@ -197,6 +202,7 @@ class BookFollower(ChainFollower):
                 self._look_at_crossing(track, now, receive_ns)
             else:
                 track.crossed_since = None
+                self._look_for_an_event(track, now)
         if self._renewed:
             self.settle(receive_ns)
         if self._venue.snapshot_levels is not None:
@@ -224,6 +230,12 @@ class BookFollower(ChainFollower):
             self._say(f"crossed {name}", f"{name}: crossed or locked for {seconds:.1f} s: its book is stale")
             self._lose(track, Reason.CROSSED, receive_ns)
             track.crossed = True
+
+    def _look_for_an_event(self, track: _Track, now: float) -> None:
+        """Name a book that was subscribed to, and has a snapshot, but gets no event."""
+        if track.phase == Phase.UNCHAINED and track.pulse is not None and now - track.pulse.at > SUBSCRIBED_SECONDS:
+            name = track.instrument.name
+            self._say(f"no event {name}", f"{name}: subscribed to, and no event of its book has come since")
 
     def _look_at_span(self, track: _Track, span: Span, now: float) -> None:
         """Ask for another snapshot before the price comes to the edge of the last one."""
@@ -304,11 +316,32 @@ class BookFollower(ChainFollower):
                 track.depth = part.depth
         elif isinstance(part, Refused):
             self._counters.refused += 1
-            self._say(f"refused {part.text}", f"the venue refused a request: {part.text}")
+            self._say(f"refused {cut(part.text)}", f"the venue refused a request: {cut(part.text)}")
+        elif isinstance(part, Leaving):
+            self._say(
+                f"leaving {part.text}", f"the venue will close this connection: {part.text}; making its successor"
+            )
+            self.wants.append(WantLeave())
+        elif isinstance(part, Status):
+            self._status(part)
         elif isinstance(part, Unknown):
             self._counters.unknown += 1
             self._say(f"unknown {part.kind}", f"an unknown kind of message is counted and ignored: {cut(raw)}")
             self._unread(raw)
+
+    def _status(self, status: Status) -> None:
+        """Say that an instrument's trading has changed, and keep what isn't as usual."""
+        name = status.instrument
+        if name is not None and name not in self._by_name:
+            return
+        before = self.halts.get(name)
+        if (status.normal and before is None) or before == status.state:
+            return
+        if status.normal:
+            del self.halts[name]
+        else:
+            self.halts[name] = status.state
+        self._say(f"status {name} {status.state}", f'{name or "the venue"}: its trading is "{status.state}" now')
 
     def _malformed(self, error: MalformedError, raw: bytes, receive_ns: int) -> None:
         self._counters.malformed += 1

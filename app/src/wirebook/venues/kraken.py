@@ -27,6 +27,7 @@ from wirebook.venues.base import (
     Scale,
     Several,
     Snapshot,
+    Status,
     Subscribed,
     Unknown,
     Venue,
@@ -72,8 +73,9 @@ class Kraken(Venue):
         return "/v2"
 
     def subscriptions(self, names: Sequence[str]) -> list[bytes]:
-        """Messages that subscribe."""
-        return [self._request("subscribe", chunk) for chunk in chunks(names, self._names_per_message)]
+        """Messages that subscribe to the books, and to the pairs' statuses."""
+        books = [self._request("subscribe", chunk) for chunk in chunks(names, self._names_per_message)]
+        return [*books, b'{"method":"subscribe","params":{"channel":"instrument","snapshot":true}}']
 
     def resubscriptions(self, name: str) -> list[bytes]:
         """Out and in again: subscribing brings a snapshot."""
@@ -122,8 +124,13 @@ def _message(message: dict[str, Any]) -> Message:
             return Unknown(f"book {cut(kind)}")
         parts = [_book(kind == "snapshot", mapping(data)) for data in array(message["data"])]
         return parts[0] if len(parts) == 1 else Several(None, parts)
-    if channel in ("heartbeat", "status", "instrument"):
+    if channel == "heartbeat":
         return Ignored()
+    if channel == "status":
+        return _statuses(message.get("data"), None, "system")
+    if channel == "instrument":
+        data = message.get("data")
+        return _statuses(data.get("pairs") if isinstance(data, dict) else None, "symbol", "status")
     method = message.get("method")
     if message.get("success") is False:
         return Refused(str(message.get("error")))
@@ -135,6 +142,17 @@ def _message(message: dict[str, Any]) -> Message:
     if method in ("unsubscribe", "pong"):
         return Ignored()
     return Unknown(cut(channel or method or ",".join(sorted(message))))
+
+
+def _statuses(entries: object, name_key: str | None, key: str) -> Message:
+    """What can be read of it: whatever is wrong with the rest, it is no book's event."""
+    found: list[Part] = []
+    for entry in entries if isinstance(entries, list) else ():
+        state = entry.get(key) if isinstance(entry, dict) else None
+        name = entry.get(name_key) if name_key is not None and isinstance(entry, dict) else None
+        if isinstance(state, str) and (name_key is None or isinstance(name, str)):
+            found.append(Status(name, cut(state), state == "online"))
+    return Several(None, found)
 
 
 def _book(whole: bool, data: dict[str, Any]) -> Part:

@@ -18,6 +18,8 @@ UNREADABLE_SECONDS: Final = 1.0
 """How long a book may stay live after a message that may have been its event and couldn't be read."""
 REPEATS_SECONDS: Final = 3.0
 """How long a book may get nothing but events that it has had: then its ids went back, and the book is another one."""
+SUBSCRIBED_SECONDS: Final = 60.0
+"""How long the first event of a book whose snapshot is there may take before it is said."""
 AHEAD_SECONDS: Final = 10.0
 """How long a snapshot may be ahead of the events: no venue's REST is that much quicker than its stream."""
 

@@ -22,6 +22,7 @@ from wirebook.venues.base import (
     Depth,
     Ignored,
     Instrument,
+    Leaving,
     MalformedError,
     Message,
     Part,
@@ -60,6 +61,7 @@ class Okx(Venue):
     resync_seconds = 30.0
     """480 subscriptions and unsubscriptions an hour are allowed on a connection."""
     lifetime_seconds = 0.0
+    warns = True
     ping = b"ping"
     ping_seconds = 20.0
     """The venue closes a connection on which it heard nothing for 30 s."""
@@ -131,8 +133,10 @@ def _message(message: dict[str, Any]) -> Message:
         parts = [_book(name, action == "snapshot", mapping(data)) for data in array(message["data"])]
         return parts[0] if len(parts) == 1 else Several(None, parts)
     event = message.get("event")
-    if event == "error":
+    if event in ("error", "channel-conn-count-error"):
         return Refused(f"{message.get('msg')} ({message.get('code')})")
+    if event == "notice":
+        return Leaving(cut(f"{message.get('msg')} ({message.get('code')})"))
     if event in ("subscribe", "unsubscribe", "channel-conn-count"):
         return Ignored()
     return Unknown(cut(event) if event is not None else ",".join(sorted(message)))

@@ -12,6 +12,7 @@ from typing import Final
 from wirebook.venues.base import (
     MOST_DECIMALS,
     Instrument,
+    MalformedError,
     Scale,
     UnrepresentableError,
     decimals_of,
@@ -25,12 +26,14 @@ Level = Sequence[str]
 
 
 def unfit(instrument: Instrument, levels: Iterable[Level]) -> list[Level]:
-    """Those of the levels, some at most, that the instrument's decimals don't hold. Raises MalformedError."""
+    """Those of the levels, some at most, that the instrument's decimals don't hold. What is no number is left out."""
     found: list[Level] = []
     for level in levels:
-        if len(found) < _MOST_KEPT and not (
-            _fits(level[0], instrument.price_decimals) and _fits(level[1], instrument.quantity_decimals)
-        ):
+        try:
+            fits = _fits(level[0], instrument.price_decimals) & _fits(level[1], instrument.quantity_decimals)
+        except MalformedError:
+            continue
+        if not fits and len(found) < _MOST_KEPT:
             found.append(level)
     return found
 
