@@ -183,7 +183,7 @@ def test_a_level_that_can_not_be_held_exactly_makes_it_stale() -> None:
 def test_a_snapshot_with_such_a_level_is_not_used_and_asked_for_again() -> None:
     subject, sink = follower()
     subject.wants.clear()
-    subject.snapshot(BTC.id, snapshot(10, "100.001:1"), 1)
+    subject.snapshot(BTC.id, snapshot(10, "100.0000000000000000001:1"), 1)
     assert subject.counters.unrepresentable == 1
     assert subject.awaits(BTC.id)
     assert WantSnapshot(BTC.id) in subject.wants

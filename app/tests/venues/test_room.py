@@ -16,8 +16,8 @@ from .test_every_venue import held
 
 ROOM = 64
 """Records."""
-MARKS = 2
-"""Records of a snapshot beside its levels: CLEAR, and LIVE where it comes in the stream."""
+MARKS = 3
+"""Records for which there is room beside a snapshot's levels: CLEAR, SPAN and LIVE."""
 
 K = TypeVar("K", bound=Exchange)
 
@@ -74,10 +74,10 @@ def test_a_snapshot_that_does_not_fit_is_refused(kind: type[Exchange], more: int
     assert sink.books.count(exchange.instrument.id) == (0, 0)
 
 
-@pytest.mark.parametrize(("new", "refused"), [(24, 0), (31, 0), (32, 1), (40, 1), (60, 1)])
+@pytest.mark.parametrize(("new", "refused"), [(24, 0), (30, 0), (31, 1), (40, 1), (60, 1)])
 def test_kraken_levels_that_fall_out_of_the_depth_take_room_too(new: int, refused: int) -> None:
     """Each new level deletes another one for the readers."""
-    exchange = deep(Kraken, 31)
+    exchange = deep(Kraken, 30)
     depth = len(exchange.sides[1])
     subject, sink = follow(Narrow(), exchange.instrument, venue="kraken")
     subject.message(

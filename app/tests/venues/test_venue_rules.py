@@ -11,6 +11,7 @@ from wirebook.venues.base import (
     Depth,
     Ignored,
     Instrument,
+    Leaving,
     MalformedError,
     Message,
     Refused,
@@ -249,7 +250,7 @@ def test_checksums_are_of_the_text() -> None:
         ("okx", b"pong", Ignored()),
         ("okx", b'{"event":"subscribe","arg":{"channel":"books","instId":"X"}}', Ignored()),
         ("okx", b'{"event":"error","code":"60012","msg":"Invalid request"}', Refused("Invalid request (60012)")),
-        ("okx", b'{"event":"notice","code":"64008"}', Unknown("notice")),
+        ("okx", b'{"event":"notice","code":"64008","msg":"upgrade"}', Leaving("upgrade (64008)")),
         (
             "okx",
             b'{"arg":{"channel":"books","instId":"X"},"action":"update","data":[{"asks":[],"bids":[["1","2","0","3"]],'
