@@ -54,7 +54,7 @@ def test_an_instrument_that_the_venue_lacks_is_named_and_the_others_are_followed
         with node(tmp_path, {**sim.venue, "symbols": [here, absent, there]}) as under_test:
             under_test.start_both()
             under_test.wait_live(2)
-    sentence = f"{venue} has no instrument {absent}: the feed runs without it; take it out of the [[feed]]'s symbols"
+    sentence = f"{venue} has no instrument {absent}: take it out of the [[feed]]'s symbols; the feed runs without it"
     assert f"ERROR {sentence}" in under_test.log("feed").decode().splitlines()
 
 
