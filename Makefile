@@ -196,8 +196,10 @@ fuzz: .venv/.requirements-test $(SANITIZED)/.made ## fuzz each transport, the bo
 mutants: .venv/.requirements-test .venv/.requirements-build .venv/.requirements-app .venv/.requirements-controller .cache/packages-app ## put in each fault of tests/mutants and see that a test notices it; ONLY="venues/ feed/" runs these, LIST=1 lists them
 	@tools/mutants $(if $(LIST),--list) --only '$(ONLY)'
 
+# feed_engine compiles the engine on its hosts, which is slow: make molecule SCENARIO=feed_engine.
+MOLECULE_SCENARIOS := clock default fleet ledger packages
 molecule: .venv/.requirements-test .venv/.requirements-controller ## test the roles on Debian 12 and 13 containers; SCENARIO="clock fleet" runs these, SEEDS=10 deploys ten more times
-	@$(if $(SEEDS),SEEDS='$(SEEDS)') molecule/run $(SCENARIO)
+	@$(if $(SEEDS),SEEDS='$(SEEDS)') molecule/run $(or $(SCENARIO),$(MOLECULE_SCENARIOS))
 
 twin: .venv/.requirements-test .venv/.requirements-controller collection .cache/packages-lab .cache/packages-controller ## test the roles on a booted kernel: a bare twin is deployed, rebooted, proven
 	@$(PYTEST) --verbose --capture=no -m 'not full' tests/twin
