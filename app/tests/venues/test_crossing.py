@@ -104,7 +104,7 @@ def test_a_venue_that_says_so_again_is_followed_and_live_when_it_no_longer_cross
     watched.subject.wants.clear()
     for _ in range(4):
         stay(watched, 10.0, price)
-        assert watched.state[0] is State.STALE
+        assert watched.state == (State.STALE, Reason.CROSSED)
         assert watched.subject.live == 0
     assert not watched.asked(), "no storm"
     assert watched.subject.counters.crossed == 1

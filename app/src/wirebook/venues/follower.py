@@ -581,7 +581,9 @@ class BookFollower(ChainFollower):
 
     def _enter(self, track: _Track, flags: Flag, last: int, exchange_ns: int, receive_ns: int) -> None:
         """The book is whole and in sequence; live, unless it was crossed for too long and is so still."""
-        if not track.crossed:
+        if track.crossed:  # its CLEAR has made it stale for another reason
+            self._stale(track, Reason.CROSSED, receive_ns)
+        else:
             self.live += track.phase != Phase.LIVE
             self._whole(track, flags, last, exchange_ns, receive_ns)
         track.phase = Phase.LIVE
@@ -594,10 +596,11 @@ class BookFollower(ChainFollower):
         if track.phase in (Phase.LIVE, Phase.UNCHAINED):
             self.live -= track.phase == Phase.LIVE and not track.crossed
             self._forget_renewal(track)
-            self.sink.batch.append(
-                track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns
-            )
+            self._stale(track, reason, receive_ns)
             self.sink.commit(track.instrument.id)
+
+    def _stale(self, track: _Track, reason: int, receive_ns: int) -> None:
+        self.sink.batch.append(track.instrument.id, Kind.STALE, Flag.EVENT_END, reason, track.at, 0, 0, 0, receive_ns)
 
     def _lose(self, track: _Track, reason: int, receive_ns: int) -> None:
         """The book can't be continued: stale at once, and a new snapshot, for this symbol only."""
