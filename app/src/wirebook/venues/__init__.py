@@ -10,9 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from wirebook.errors import UserError
+from wirebook.venues.numbers import NUMBERS
 
 if TYPE_CHECKING:
     from wirebook.venues.base import Venue
+
+__all__ = ["NUMBERS", "get", "names"]
 
 _MODULES = {
     "binance": "binance",
@@ -25,19 +28,6 @@ _MODULES = {
     "coinbase": "coinbase",
 }
 """Venue name → module, so that only the module of the venue at hand is loaded. It has the venue in its `VENUES`."""
-
-
-NUMBERS = {
-    "binance": 1,
-    "binance-usdm": 2,
-    "binance-coinm": 3,
-    "bybit-spot": 4,
-    "bybit-linear": 5,
-    "okx": 6,
-    "kraken": 7,
-    "coinbase": 8,
-}
-"""Venue name → its number in packets' headers, for those who load no venue's module. A number is never given again."""
 
 
 def names() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from wirebook.core.books.books import Books
 from wirebook.core.decode.scanner import Scanner
 from wirebook.core.decode.sequence import Rule
 from wirebook.core.wire.records import Batch
+from wirebook.venues.numbers import NUMBERS
 
 if TYPE_CHECKING:
     from wirebook.venues.checksum import TextBook
@@ -315,8 +316,6 @@ class Venue(ABC):
     """The fixed facts of a venue. An instance has no state and serves every connection."""
 
     name: str
-    number: int
-    """On the wire, in every packet's header."""
     websocket: str
     rest: str
     streams_per_connection: int
@@ -366,6 +365,11 @@ class Venue(ABC):
     trade on. Infinite: for ever."""
     book_seconds: float = math.inf
     """The same of a single book, where the venue promises a sign of life for each."""
+
+    @property
+    def number(self) -> int:
+        """On the wire, in every packet's header."""
+        return NUMBERS[self.name]
 
     @abstractmethod
     def connect_path(self) -> str:

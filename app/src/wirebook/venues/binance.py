@@ -140,7 +140,6 @@ class BinanceSpot(_Binance):
     """Spot, by the combined stream and `depth@100ms`."""
 
     name = "binance"
-    number = 1
     websocket = "wss://stream.binance.com:9443"
     rest = "https://api.binance.com"
     rule = Ranges()
@@ -176,9 +175,8 @@ class BinanceFutures(_Binance):
     _weights: ClassVar[Mapping[int, float]] = {50: 2.0, 100: 5.0, 500: 10.0, 1000: 20.0}
     _definitions_weight = 1.0
 
-    def __init__(self, name: str, number: int, websocket: str, rest: str, api: str) -> None:
+    def __init__(self, name: str, websocket: str, rest: str, api: str) -> None:
         self.name = name
-        self.number = number
         self.websocket = websocket
         self.rest = rest
         self._api = api
@@ -206,7 +204,7 @@ def _filter(entry: dict[str, Any], kind: str) -> dict[str, str]:
     raise KeyError(kind)
 
 
-_USDM = BinanceFutures("binance-usdm", 2, "wss://fstream.binance.com", "https://fapi.binance.com", "/fapi/v1")
-_COINM = BinanceFutures("binance-coinm", 3, "wss://dstream.binance.com", "https://dapi.binance.com", "/dapi/v1")
+_USDM = BinanceFutures("binance-usdm", "wss://fstream.binance.com", "https://fapi.binance.com", "/fapi/v1")
+_COINM = BinanceFutures("binance-coinm", "wss://dstream.binance.com", "https://dapi.binance.com", "/dapi/v1")
 
 VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (BinanceSpot(), _USDM, _COINM)}

@@ -62,9 +62,8 @@ class Bybit(Venue):
     _topics_per_message = 10
     """More than ten in one request are refused for spot."""
 
-    def __init__(self, category: str, number: int) -> None:
+    def __init__(self, category: str) -> None:
         self.name = f"bybit-{category}"
-        self.number = number
         self._category = category
 
     def connect_path(self) -> str:
@@ -138,4 +137,4 @@ def _scale(entry: dict[str, Any]) -> Scale:
     return Scale(decimals_of(entry["priceFilter"]["tickSize"]), decimals_of(step))
 
 
-VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Bybit("spot", 4), Bybit("linear", 5))}
+VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Bybit("spot"), Bybit("linear"))}

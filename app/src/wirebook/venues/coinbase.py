@@ -38,7 +38,6 @@ class Coinbase(Venue):
     """Spot and futures; no key is needed for market data."""
 
     name = "coinbase"
-    number = 8
     websocket = "wss://advanced-trade-ws.coinbase.com"
     rest = "https://api.coinbase.com"
     streams_per_connection = 16

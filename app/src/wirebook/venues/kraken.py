@@ -45,7 +45,6 @@ class Kraken(Venue):
     """Spot."""
 
     name = "kraken"
-    number = 7
     websocket = "wss://ws.kraken.com"
     rest = "https://api.kraken.com"
     streams_per_connection = 200

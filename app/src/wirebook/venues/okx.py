@@ -47,7 +47,6 @@ class Okx(Venue):
     """All products: the instrument's name says which it is."""
 
     name = "okx"
-    number = 6
     websocket = "wss://ws.okx.com:8443"
     rest = "https://www.okx.com"
     streams_per_connection = 100
