@@ -96,7 +96,7 @@ def run(config: Config, audit: Path | None = None) -> None:
     _log.info("stopped: %s", ", ".join(f"{name} {value}" for name, value in engine.counters().items() if value))
 
 
-def publications(config: Config) -> tuple[Publication, ...] | None:
+def _publications(config: Config) -> tuple[Publication, ...] | None:
     """The streams to follow, with their books; None where the configuration has no feed: then whatever comes is."""
     if not config.feed:
         return None
@@ -152,7 +152,7 @@ def _engine(config: Config, reception: Reception, audit: Path | None) -> Engine:
             _log.info("line %s: joined %s:%d on %s", line, *endpoint)
     for note in dict.fromkeys(note for receiver in reception.receivers for note in receiver.notes):
         _log.warning("%s", note)
-    expected = publications(config)
+    expected = _publications(config)
     if expected is None:
         _log.warning(
             "no [[feed]] is configured, so every stream that comes is believed: name them, with remote = true "

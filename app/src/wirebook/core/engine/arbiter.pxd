@@ -14,7 +14,7 @@ cdef enum:
     NEXT = 0
     FIRST = 1              # of a stream not seen before
     AFTER_GAP = 2
-    RESTARTED = 3          # first of a new epoch
+    RESTARTED = 3          # first of another publisher than before
     LATE = 4               # came already, or was given up: to be ignored
     INVALID = 5
     HELD = 6               # copied: a hole before it may still be filled

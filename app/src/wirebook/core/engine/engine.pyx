@@ -232,8 +232,6 @@ cdef class Engine:
             self.finish()
             if order == AFTER_GAP:
                 self.recovery.lose(source, GAP)
-            elif order == RESTARTED:
-                self.recovery.lose(source, RESYNC)
             source.whole_from = header.sequence
         source.last = header.sequence
         source.heard_ns = self.steady

@@ -34,7 +34,7 @@ cdef struct Stream:
     uint64_t packets
     uint64_t gaps          # holes that nothing filled
     uint64_t lost          # packets in them
-    uint64_t late          # packets of them that came afterwards, or of an old epoch
+    uint64_t late          # packets of them that came afterwards
     uint64_t copies        # the other line's
     uint64_t restarts
     LineState lines[LINES]
