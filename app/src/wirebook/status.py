@@ -37,6 +37,13 @@ def _path(market: str | Path, name: str) -> Path:
     return Path(market).with_name(f"{name}.json")
 
 
+def replace(path: Path, said: Mapping[str, int | float | bool | str]) -> None:
+    """Write a JSON file as a whole, or leave the one that is there. Raises OSError."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(said) + "\n")
+    partial.rename(path)
+
+
 class StatusFile:
     """`NAME.json` beside the market cache."""
 
@@ -46,10 +53,8 @@ class StatusFile:
 
     def write(self, figures: Mapping[str, int | float | bool | str]) -> None:
         """Replace the file. If it can't be written, that is logged once, and the process goes on."""
-        partial = self.path.with_suffix(".part")
         try:
-            partial.write_text(json.dumps(figures) + "\n")
-            partial.rename(self.path)
+            replace(self.path, figures)
         except OSError as error:
             if not self._complained:
                 self._complained = True

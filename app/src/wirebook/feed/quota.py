@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from wirebook import status
 from wirebook.config import Config
 from wirebook.feed.refusals import LONGEST_BAN_SECONDS
 from wirebook.venues.base import Venue
@@ -114,10 +115,8 @@ class Quota:
     def _keep(self, seconds: float) -> None:
         if self._path is None:
             return
-        partial = self._path.with_suffix(".part")
         try:
-            partial.write_text(json.dumps({"closed_until": self._wall() + seconds}) + "\n")
-            partial.rename(self._path)
+            status.replace(self._path, {"closed_until": self._wall() + seconds})
         except OSError as error:
             _log.warning(
                 "can't write %s: %s; a restart would not know of the venue's refusal", self._path, error.strerror
