@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import clock
 from .host import CannotProbeError, Host
 from .knobs import Knob, Probe, Reading
@@ -12,39 +14,37 @@ def within(offset: int, knob: Knob) -> Reading:
     return Reading(f"{offset} ns", running_ok=abs(offset) <= int(knob.want))
 
 
-def probe_ptp_state(host: Host, knob: Knob) -> Reading:
-    """Compare the state of ptp4l's port."""
+def exactly(found: str, knob: Knob) -> Reading:
+    """Compare what was found with what is wanted."""
+    return Reading(found, running_ok=found == knob.want)
+
+
+def off_if_untold(read: Callable[[], Reading]) -> Reading:
+    """Return what was read. Of a clock, not to be told is a reading too: it is off, for that reason."""
     try:
-        found = clock.port_state(host)
+        return read()
     except CannotProbeError as reason:
         return Reading(str(reason), running_ok=False)
-    return Reading(found, running_ok=found == knob.want)
+
+
+def probe_ptp_state(host: Host, knob: Knob) -> Reading:
+    """Compare the state of ptp4l's port."""
+    return off_if_untold(lambda: exactly(clock.port_state(host), knob))
 
 
 def probe_ptp_timescale(host: Host, knob: Knob) -> Reading:
     """Compare what the grandmaster counts."""
-    try:
-        found = clock.timescale(host)
-    except CannotProbeError as reason:
-        return Reading(str(reason), running_ok=False)
-    return Reading(found, running_ok=found == knob.want)
+    return off_if_untold(lambda: exactly(clock.timescale(host), knob))
 
 
 def probe_ptp_utc_offset(host: Host, knob: Knob) -> Reading:
     """Compare what the grandmaster says of UTC and of leap seconds with what IERS announced."""
-    try:
-        found = clock.utc_offset(host)
-    except CannotProbeError as reason:
-        return Reading(str(reason), running_ok=False)
-    return Reading(found, running_ok=found == knob.want)
+    return off_if_untold(lambda: exactly(clock.utc_offset(host), knob))
 
 
 def probe_ptp_path_delay(host: Host, knob: Knob) -> Reading:
     """Compare the way from the grandmaster with a budget of `want` ns: another way round has other errors."""
-    try:
-        return within(clock.path_delay(host), knob)
-    except CannotProbeError as reason:
-        return Reading(str(reason), running_ok=False)
+    return off_if_untold(lambda: within(clock.path_delay(host), knob))
 
 
 def probe_clock_offset(host: Host, knob: Knob) -> Reading:
@@ -54,14 +54,11 @@ def probe_clock_offset(host: Host, knob: Knob) -> Reading:
     "system" (the clock of the NIC `interface` and the system's) or "chrony" (its sources and the system's clock).
     """
     between = knob.argument("between")
-    try:
-        if between == "grandmaster":
-            return within(clock.grandmaster_offset(host, str(knob.spec.get("interface", ""))), knob)
-        if between == "system":
-            return within(clock.system_offset(host, knob.argument("interface")), knob)
-        return within(clock.chrony_offset(host), knob)
-    except CannotProbeError as reason:
-        return Reading(str(reason), running_ok=False)
+    if between == "grandmaster":
+        return off_if_untold(lambda: within(clock.grandmaster_offset(host, str(knob.spec.get("interface", ""))), knob))
+    if between == "system":
+        return off_if_untold(lambda: within(clock.system_offset(host, knob.argument("interface")), knob))
+    return off_if_untold(lambda: within(clock.chrony_offset(host), knob))
 
 
 PROBES = {
