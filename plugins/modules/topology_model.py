@@ -94,6 +94,7 @@ drawing:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.topology.arguments import DATA_NICS
 from ansible_collections.wirebook.node.plugins.module_utils.topology.derive import derive
 from ansible_collections.wirebook.node.plugins.module_utils.topology.drawing import draw
 from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
@@ -125,19 +126,7 @@ def main() -> None:
                 },
             },
             "management_nic": {"type": "str", "default": ""},
-            "data_nics": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "pci": {"type": "str", "required": True},
-                    "use": {"type": "str", "default": "kernel", "choices": ["kernel", "af_xdp", "vfio"]},
-                    "reader": {"type": "str", "default": ""},
-                    "zero_copy": {"type": "bool", "default": False},
-                    "allow_remote_node": {"type": "bool", "default": False},
-                },
-            },
+            "data_nics": DATA_NICS,
             "clock": {
                 "type": "dict",
                 "default": {},

@@ -63,6 +63,7 @@ lines:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.wirebook.node.plugins.module_utils.topology.arguments import DATA_NICS
 from ansible_collections.wirebook.node.plugins.module_utils.topology.model import Host, Wish
 from ansible_collections.wirebook.node.plugins.module_utils.topology.suggestion import block, suggest
 
@@ -87,19 +88,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "str", "default": ["book"]},
             "arena_mb": {"type": "int", "default": 256},
             "management_nic": {"type": "str", "default": ""},
-            "data_nics": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "pci": {"type": "str", "required": True},
-                    "use": {"type": "str", "default": "kernel", "choices": ["kernel", "af_xdp", "vfio"]},
-                    "reader": {"type": "str", "default": ""},
-                    "zero_copy": {"type": "bool", "default": False},
-                    "allow_remote_node": {"type": "bool", "default": False},
-                },
-            },
+            "data_nics": DATA_NICS,
             "transport": {"type": "dict", "default": {}},
             "name": {"type": "str", "required": True},
         },
