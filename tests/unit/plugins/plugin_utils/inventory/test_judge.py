@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from ansible_collections.wirebook.node.plugins.plugin_utils.inventory import rep
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.judge import judge
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.machine import complete
 from ansible_collections.wirebook.node.plugins.plugin_utils.inventory.specs import SET_BY_ROLES, options
+from ansible_collections.wirebook.node.tests.unit.support.inventory_tool import Run, inventory_tool
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROLES, ROOT
 
 EXAMPLE = ROOT / "inventory/example"
@@ -185,36 +184,24 @@ def test_an_encrypted_file_needs_its_password_and_is_no_mistake_of_yaml(copy: Pa
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tools/inventory"), *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        )
-
-    return run
+def command(tmp_path: Path) -> Run:
+    return inventory_tool(tmp_path)
 
 
 def test_the_command_says_nothing_where_nothing_is_wrong(
-    command: Callable[..., subprocess.CompletedProcess[str]],
+    command: Run,
 ) -> None:
     done = command("check", str(EXAMPLE), "--host", "colo1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_command_tells_the_groups_of_a_host(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_command_tells_the_groups_of_a_host(command: Run) -> None:
     """A deploy starts the twin first."""
     done = command("check", str(ROOT / "inventory/lab"), "--host", "lab1", "--groups")
     assert (done.returncode, done.stdout, done.stderr) == (0, "lab nodes\n", "")
 
 
-def test_the_command_ends_with_2_and_without_a_traceback(
-    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
-) -> None:
+def test_the_command_ends_with_2_and_without_a_traceback(command: Run, copy: Path) -> None:
     change(copy / "host_vars/colo1.yml", "venue: binance", "venue: binanse")
     change(copy / "hosts.yml", "        colo2:", "        colo2: {ansible_host: 192.0.2.12}\n        colo2:")
     done = command("check", "mine")
@@ -240,9 +227,7 @@ def test_the_command_ends_with_2_and_without_a_traceback(
         ),
     ],
 )
-def test_a_host_or_an_inventory_that_is_not_there_is_told(
-    command: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], says: str
-) -> None:
+def test_a_host_or_an_inventory_that_is_not_there_is_told(command: Run, arguments: list[str], says: str) -> None:
     done = command(*arguments)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", says.strip())
 
@@ -255,9 +240,7 @@ def test_what_roles_hand_each_other_is_known() -> None:
     assert {name for name in facts if not name.startswith("__")} == SET_BY_ROLES
 
 
-def test_a_host_is_drawn_from_its_saved_facts(
-    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
-) -> None:
+def test_a_host_is_drawn_from_its_saved_facts(command: Run, copy: Path) -> None:
     """It need not be reachable, nor be there."""
     done = command("plan", "mine", "--host", "colo1")
     assert (done.returncode, done.stderr) == (0, "")
@@ -267,9 +250,7 @@ def test_a_host_is_drawn_from_its_saved_facts(
     assert lines[-1] == "drawn from mine/facts/colo1.yml: `make facts HOST=colo1` reads the host anew"
 
 
-def test_a_fleet_is_drawn_and_whose_facts_are_missing_is_told(
-    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
-) -> None:
+def test_a_fleet_is_drawn_and_whose_facts_are_missing_is_told(command: Run, copy: Path) -> None:
     everything = command("plan", "mine", "--host", "all")
     assert everything.returncode == 0
     assert [line for line in everything.stdout.splitlines() if line.startswith("colo")] == [
@@ -286,16 +267,14 @@ def test_a_fleet_is_drawn_and_whose_facts_are_missing_is_told(
     assert "make plan HOST=... with one of: colo1 colo2 colo3 all" in command("plan", "mine", "--host", "colo9").stderr
 
 
-def test_a_plan_is_refused_like_a_deploy(command: Callable[..., subprocess.CompletedProcess[str]], copy: Path) -> None:
+def test_a_plan_is_refused_like_a_deploy(command: Run, copy: Path) -> None:
     change(copy / "facts/colo2.yml", "cpus: 8-15", "cpus: 8-11")
     done = command("plan", "mine", "--host", "colo1")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("mine/group_vars/nodes.yml:10: topology_isolated_cpus: CPU 12-15 isn't on the host")
 
 
-def test_remote_hands_get_one_file_that_needs_python_alone(
-    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_remote_hands_get_one_file_that_needs_python_alone(command: Run, tmp_path: Path) -> None:
     """What it prints is what a play reads, and a plan can be drawn from it."""
     assert command("script", "wirebook-facts").returncode == 0
     bare = {"PATH": "/usr/bin:/bin"}
@@ -319,9 +298,7 @@ def test_facts_of_a_running_host_are_taken_as_they_are(copy: Path) -> None:
 SEALED = "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"
 
 
-def test_what_is_encrypted_is_left_to_the_play_and_never_shown(
-    command: Callable[..., subprocess.CompletedProcess[str]], copy: Path
-) -> None:
+def test_what_is_encrypted_is_left_to_the_play_and_never_shown(command: Run, copy: Path) -> None:
     change(
         copy / "host_vars/colo1.yml",
         "",

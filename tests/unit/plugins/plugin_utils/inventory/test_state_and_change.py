@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.wirebook.node.tests.unit.support.inventory_tool import Run, inventory_tool
 from ansible_collections.wirebook.node.tests.unit.support.paths import ROOT
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -27,18 +23,7 @@ def run(tmp_path: Path) -> Run:
     git(tmp_path, "init", "--initial-branch=main")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--message=The fleet")
-
-    def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tools/inventory"), *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        )
-
-    return tool
+    return inventory_tool(tmp_path)
 
 
 def change(file: Path, find: str, replace: str) -> None:
